@@ -1,0 +1,14 @@
+//! Automation of the repository: every verb that people, hooks and CI call, as a library so that the journeys can
+//! start clusters with the same code.
+//!
+//! Invariant: synchronous code and child processes only; no async runtime, no Kubernetes client.
+
+pub mod cache;
+pub mod cluster;
+mod commands;
+pub mod oci;
+pub mod progress;
+pub mod shell;
+pub mod tools;
+
+pub use commands::run;

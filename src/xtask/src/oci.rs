@@ -1,0 +1,1 @@
+//! OCI image archives, written without a container engine.

@@ -1,0 +1,1 @@
+//! Tools built from pinned Go modules into the cache.
