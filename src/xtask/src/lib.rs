@@ -8,6 +8,7 @@ pub mod cluster;
 mod commands;
 pub mod oci;
 pub mod progress;
+pub mod python;
 pub mod shell;
 pub mod tools;
 
