@@ -1,1 +1,19 @@
-//! Stub.
+//! The custom resources of `mlops-operator.dev`: spec, status, printer columns and the rules that the API server checks.
+//!
+//! Invariant: no IO and no logic beyond the types; doc comments of fields are documentation for the author of a manifest.
+
+mod crds;
+pub mod endpoint;
+pub mod meta;
+pub mod reason;
+pub mod serving_runtime;
+
+pub use crds::crds;
+pub use endpoint::{Endpoint, EndpointSpec, EndpointStatus};
+pub use reason::Reason;
+pub use serving_runtime::{ServingRuntime, ServingRuntimeSpec, ServingRuntimeStatus};
+
+/// The API group of every kind.
+pub const GROUP: &str = "mlops-operator.dev";
+/// The served and stored version of every kind.
+pub const VERSION: &str = "v1alpha1";

@@ -1,1 +1,24 @@
-//! Stub.
+//! The brain: a valid spec and the observed world in, a plan and a status out.
+//!
+//! ```text
+//! object + World --validate--> Valid --plan--> Plan { steps, status, events, next }
+//! ```
+//!
+//! Invariant: no async, clock, environment, file or randomness; the same world gives the same plan, byte for byte.
+//! Invariant: a plan writes only objects that are absent or already ours.
+
+pub mod child;
+pub mod condition;
+pub mod digest;
+pub mod endpoint;
+pub mod failure;
+mod quantity;
+pub mod rights;
+pub mod serving_runtime;
+pub mod settings;
+mod step;
+pub mod subset;
+
+pub use child::{ChildKind, Children, Observed};
+pub use settings::Settings;
+pub use step::{Apply, Delete, Event, EventType, FieldManager, Next, Plan, Step};

@@ -1,0 +1,339 @@
+//! `Endpoint`: a stable scoring address and the model behind it.
+#![expect(unreachable_pub, reason = "the schema derive writes a private copy of each type")]
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::meta::{EnvironmentVariable, ModelFormat};
+
+/// A stable scoring address and the model behind it.
+///
+/// The operator keeps a Deployment, a Service, a PodDisruptionBudget, a NetworkPolicy, a ServiceAccount and, when asked
+/// to scale by load, a HorizontalPodAutoscaler for it. All of them go when the Endpoint is deleted.
+#[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[kube(
+    group = "mlops-operator.dev",
+    version = "v1alpha1",
+    kind = "Endpoint",
+    plural = "endpoints",
+    shortname = "ep",
+    category = "mlops",
+    namespaced,
+    status = "EndpointStatus",
+    derive = "PartialEq",
+    doc = "A stable scoring address and the model behind it.",
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]{0,48}[a-z0-9])?$')")
+        .message("metadata.name must start with a letter, hold only lower-case letters, digits and hyphens, and have at most 50 characters, because a Service gets the same name"),
+    scale(
+        spec_replicas_path = ".spec.scaling.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "Serving", type_ = "string", json_path = ".status.conditions[?(@.type=='Serving')].status"),
+    printcolumn(name = "Model", type_ = "string", json_path = ".spec.model.uri"),
+    printcolumn(name = "Replicas", type_ = "string", json_path = ".status.readyReplicas", description = "Pods that answer"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "URL", type_ = "string", json_path = ".status.url", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.container) || self.model.format != 'ONNX' || has(self.runtimeRef)")
+        .message("container applies to the formats MLflow, Triton and Custom; for ONNX name a ServingRuntime with runtimeRef, or remove container")
+        .field_path(".container")
+)]
+pub struct EndpointSpec {
+    /// How requests come: `Online` answers each request at once.
+    #[serde(default)]
+    pub mode: EndpointMode,
+    /// Where the model runs. Without it, on this cluster.
+    #[serde(default)]
+    pub target: Target,
+    /// The model that answers.
+    pub model: ModelReference,
+    /// The ServingRuntime that turns the model into a container. Without it, the runtime that supports the model's
+    /// format: first in this namespace, then among the defaults that the operator's chart installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime_ref: Option<RuntimeReference>,
+    /// The container that serves the model, for runtimes that leave it open, and its extra arguments and environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerOverride>,
+    /// CPU and memory of each replica.
+    #[serde(default)]
+    pub resources: Resources,
+    /// How many replicas answer: a fixed number, or a range that follows the CPU load.
+    #[serde(default)]
+    pub scaling: Scaling,
+    /// How a change of the model or of its container reaches the pods.
+    #[serde(default)]
+    pub rollout: Rollout,
+}
+
+/// How requests come to an endpoint.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(inline)]
+pub enum EndpointMode {
+    /// Each request is answered at once.
+    #[default]
+    Online,
+}
+
+/// Where the model runs.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct Target {
+    /// The kind of place.
+    #[serde(rename = "type", default)]
+    pub type_: TargetType,
+}
+
+/// The kind of place where a model runs.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(inline)]
+pub enum TargetType {
+    /// Pods on this cluster.
+    #[default]
+    Kubernetes,
+}
+
+/// The model that answers: where it lies, what it must be, and in which format.
+#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct ModelReference {
+    /// Where the model lies: `https://…` or `http://…` for a file, `pvc://CLAIM/PATH` for a file or folder on a
+    /// PersistentVolumeClaim of this namespace.
+    #[schemars(length(min = 1, max = 2048))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^(https?://[^\\\\s/@]+(/[^\\\\s]*)?|pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[^\\\\s]*)?)$')")
+            .message("model.uri must be https://HOST/PATH, http://HOST/PATH or pvc://CLAIM/PATH, without a user name or password"),
+        validation = Rule::new("!self.matches('^pvc://.*/[.][.](/|$)')")
+            .message("model.uri must not leave its claim: remove the '..'")
+    )]
+    pub uri: String,
+    /// The SHA-256 digest of the model's file, `sha256:` and 64 hexadecimal digits. When given, a file that differs is
+    /// refused before it is loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71), regex(pattern = r"^sha256:[a-f0-9]{64}$"))]
+    pub digest: Option<String>,
+    /// The model's format.
+    pub format: ModelFormat,
+}
+
+/// Names a ServingRuntime.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct RuntimeReference {
+    /// The name of a ServingRuntime in this namespace, or of a default that the operator's chart installed.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// What an Endpoint says about its container beyond its runtime.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct ContainerOverride {
+    /// The image; best with a digest, `registry/name:tag@sha256:…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = r"^[^\s]+$"))]
+    pub image: Option<String>,
+    /// The command, in place of the image's entry point.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 4096)))]
+    pub command: Vec<String>,
+    /// The arguments, in place of the runtime's; `$(MODEL_PATH)` and the other variables are replaced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 4096)))]
+    pub args: Vec<String>,
+    /// Environment variables, in addition to the runtime's; a name given twice takes the value given here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub env: Vec<EnvironmentVariable>,
+}
+
+/// CPU and memory of each replica.
+#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+#[x_kube(
+    validation = Rule::new("!has(self.requests) || !has(self.limits) || self.requests.all(name, !(name in self.limits) || !isQuantity(self.requests[name]) || !isQuantity(self.limits[name]) || quantity(self.limits[name]).compareTo(quantity(self.requests[name])) >= 0)")
+        .message("each of resources.limits must be at least the request of the same name")
+)]
+pub struct Resources {
+    /// What each replica is given for sure, by resource: `cpu` (250m), `memory` (256Mi), `nvidia.com/gpu` (1).
+    /// Without a value, `cpu` is 100m and `memory` is 256Mi.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    #[x_kube(validation = Rule::new("self.all(name, isQuantity(self[name]) && quantity(self[name]).isGreaterThan(quantity('0')) && (!name.contains('/') || quantity(self[name]).isInteger()))")
+        .message("each of resources.requests must be a positive quantity, such as cpu: 250m, memory: 256Mi or nvidia.com/gpu: 1"),
+        validation = Rule::new("self.all(name, name in ['cpu', 'memory', 'ephemeral-storage'] || name.matches('^[a-z0-9]([-a-z0-9.]{0,200}[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,60}[A-Za-z0-9])?$'))")
+        .message("resources.requests may name cpu, memory, ephemeral-storage, and devices such as nvidia.com/gpu"))]
+    #[schemars(with = "BTreeMap<String, QuantityText>")]
+    pub requests: BTreeMap<String, String>,
+    /// What each replica may use at most. Without a value, `memory` is limited to its request and `cpu` is not limited.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    #[x_kube(validation = Rule::new("self.all(name, isQuantity(self[name]) && quantity(self[name]).isGreaterThan(quantity('0')) && (!name.contains('/') || quantity(self[name]).isInteger()))")
+        .message("each of resources.limits must be a positive quantity, such as cpu: 250m, memory: 256Mi or nvidia.com/gpu: 1"),
+        validation = Rule::new("self.all(name, name in ['cpu', 'memory', 'ephemeral-storage'] || name.matches('^[a-z0-9]([-a-z0-9.]{0,200}[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,60}[A-Za-z0-9])?$'))")
+        .message("resources.limits may name cpu, memory, ephemeral-storage, and devices such as nvidia.com/gpu"))]
+    #[schemars(with = "BTreeMap<String, QuantityText>")]
+    pub limits: BTreeMap<String, String>,
+}
+
+/// The schema of a quantity: a bounded string.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct QuantityText(#[schemars(length(min = 1, max = 32))] String);
+
+/// How many replicas answer.
+#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+#[x_kube(
+    validation = Rule::new("!has(self.replicas) || (!has(self.minReplicas) && !has(self.maxReplicas) && !has(self.target))")
+        .message("set either scaling.replicas, or scaling.minReplicas, maxReplicas and target, not both"),
+    validation = Rule::new("has(self.maxReplicas) || (!has(self.minReplicas) && !has(self.target))")
+        .message("scaling by load needs scaling.maxReplicas"),
+    validation = Rule::new("!has(self.maxReplicas) || (has(self.minReplicas) ? self.minReplicas : 1) <= self.maxReplicas")
+        .message("scaling.minReplicas must not be greater than scaling.maxReplicas")
+)]
+pub struct Scaling {
+    /// A fixed number of replicas. Without it and without `maxReplicas`: 1. `kubectl scale` and an autoscaler of your
+    /// own set this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub replicas: Option<i32>,
+    /// The fewest replicas when scaling by load. Without it: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub min_replicas: Option<i32>,
+    /// The most replicas when scaling by load. Setting it turns scaling by load on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_replicas: Option<i32>,
+    /// What scaling by load aims at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<ScalingTarget>,
+}
+
+/// What scaling by load aims at.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct ScalingTarget {
+    /// The mean CPU use of the replicas, in percent of their CPU request. Without a target: 70.
+    #[schemars(range(min = 1, max = 1000))]
+    pub cpu_utilization: i32,
+}
+
+/// How a change reaches the pods.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct Rollout {
+    /// `RollingUpdate` starts the new revision beside the old one and moves over without a failed request.
+    /// `Recreate` stops the old revision first; use it when two can't run at once, for example on one GPU.
+    #[serde(default)]
+    pub strategy: RolloutStrategy,
+    /// Seconds after which a rollout without progress is called stalled. The revision before keeps serving.
+    #[serde(default = "progress_deadline_seconds")]
+    #[schemars(range(min = 10, max = 86400))]
+    pub progress_deadline_seconds: i32,
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        Self { strategy: RolloutStrategy::default(), progress_deadline_seconds: progress_deadline_seconds() }
+    }
+}
+
+fn progress_deadline_seconds() -> i32 {
+    600
+}
+
+/// The order in which the pods of two revisions stop and start.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(inline)]
+pub enum RolloutStrategy {
+    /// The new revision starts beside the old one.
+    #[default]
+    RollingUpdate,
+    /// The old revision stops before the new one starts.
+    Recreate,
+}
+
+/// What the operator saw and did.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct EndpointStatus {
+    /// The generation of the spec that this status speaks of; -1 until the operator has seen the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, `Serving`, and while true `Reconciling` and `Stalled`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// The address that answers requests from inside the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub url: Option<String>,
+    /// Pods that exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+    /// Pods that answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_replicas: Option<i32>,
+    /// The label selector of the pods, for autoscalers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub selector: Option<String>,
+    /// The revisions that have pods or are wanted, the wanted one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub revisions: Vec<Revision>,
+}
+
+/// One revision: a model in a container, and the pods that run it.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct Revision {
+    /// Its name: the Endpoint's name and a digest of what its pods run.
+    #[schemars(length(max = 128))]
+    pub name: String,
+    /// The model's URI, without any query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub model: Option<String>,
+    /// Pods that exist.
+    pub replicas: i32,
+    /// Pods that answer.
+    pub ready_replicas: i32,
+    /// Where it stands.
+    pub state: RevisionState,
+}
+
+/// Where a revision stands.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(inline)]
+pub enum RevisionState {
+    /// It is the wanted revision, and all requests go to it.
+    Stable,
+    /// It is the wanted revision, on its way.
+    Progressing,
+    /// It is the wanted revision, and it can't go on without a person.
+    Failed,
+    /// It is a revision from before, and goes when the wanted one answers.
+    Retiring,
+}

@@ -1,0 +1,92 @@
+//! The closed list of reasons that conditions and events carry, each with its meaning and what to do.
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+macro_rules! reasons {
+    ($($(#[doc = $meaning:literal])+ $name:ident => $action:literal,)+) => {
+        /// Why a condition has its status: a stable word of the API.
+        #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+        pub enum Reason {
+            $($(#[doc = $meaning])+ $name,)+
+        }
+
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The word as it stands in `status.conditions[].reason`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)+ }
+            }
+
+            /// What it means.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($meaning),+).trim_ascii(),)+ }
+            }
+
+            /// What a person does about it; empty when there is nothing to do.
+            pub const fn action(self) -> &'static str {
+                match self { $(Self::$name => $action,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Everything is as the spec says.
+    Ready => "",
+    /// The object is valid and can be used.
+    Accepted => "",
+    /// The objects of a new Endpoint have been applied, and its first pods are on their way.
+    Creating => "",
+    /// A new revision is replacing the one before.
+    RollingOut => "",
+    /// The number of pods is on its way to the wanted one.
+    Scaling => "",
+    /// Fewer pods answer than wanted, although nothing was changed.
+    Degraded => "Look at the pods: a node may be gone, or a container restarting.",
+    /// At least one pod answers requests.
+    Answering => "",
+    /// No pod answers requests.
+    NoReadyPods => "Read the message of the condition Ready.",
+    /// The spec contradicts itself in a way that admission can't see.
+    Invalid => "Change the spec as the message says.",
+    /// The named ServingRuntime does not exist, or none supports the model's format.
+    RuntimeNotFound => "Create the ServingRuntime, or correct runtimeRef.",
+    /// The ServingRuntime exists but can't serve this Endpoint.
+    RuntimeUnsuitable => "Change the Endpoint or the ServingRuntime as the message says.",
+    /// An object of the same name exists and belongs to somebody else.
+    Conflict => "Rename the Endpoint, or delete the other object.",
+    /// The container's image can't be pulled.
+    ImagePullFailed => "Check the image's name and tag, and that the nodes may pull it.",
+    /// The model can't be fetched from its URI.
+    ModelFetchFailed => "Check model.uri, and that the cluster can reach it.",
+    /// The model's file is not the one that the digest names.
+    DigestMismatch => "Check who changed the file, or correct model.digest.",
+    /// The model was fetched but can't be loaded.
+    ModelLoadFailed => "Check model.format, and export the model again.",
+    /// The model was loaded but did not answer a first request.
+    WarmUpFailed => "Check that the model runs with inputs of its own signature.",
+    /// The container was ended because it needs more memory than its limit.
+    OutOfMemory => "Raise resources.limits.memory.",
+    /// No node has room for a pod.
+    Unschedulable => "Lower resources.requests, add a node, or free room.",
+    /// The container can't be created as described.
+    ContainerConfigInvalid => "Read the message: a claim or a name may be wrong.",
+    /// The container ends by itself again and again.
+    ContainerCrashed => "Read the container's log.",
+    /// The API server refuses the pods, for example because of a quota.
+    PodsRefused => "Raise the quota, or change what the message names.",
+    /// The pods run, but do not become ready.
+    NotAnswering => "Read the container's log; check the runtime's readinessPath.",
+    /// The rollout made no progress within its deadline.
+    DeadlineExceeded => "Read the message, then change the spec or raise rollout.progressDeadlineSeconds.",
+    /// A write failed and is tried again.
+    ApplyFailed => "",
+    /// The operator lacks the right to write an object.
+    Denied => "Install the chart's RBAC, or ask the cluster's administrator.",
+    /// The API server refuses an object of the operator's.
+    Rejected => "Change the spec as the message says.",
+    /// The operator failed inside. It goes on with the other objects and tries this one again.
+    Panicked => "Report the message as a bug.",
+}

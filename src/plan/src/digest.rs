@@ -1,0 +1,11 @@
+//! Digests of JSON values, for names of revisions and to see what was applied last.
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+/// The first `length` hexadecimal digits of the SHA-256 of a value. Keys are in order, since `serde_json`'s map is.
+pub fn of(value: &Value, length: usize) -> String {
+    let hash = Sha256::digest(value.to_string().as_bytes());
+    let mut text: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    text.truncate(length);
+    text
+}

@@ -1,0 +1,161 @@
+//! The plan of an Endpoint: which objects it needs on this cluster, and what its status says.
+
+mod build;
+pub mod pod;
+mod status;
+mod valid;
+
+use api::{Endpoint, EndpointStatus, Reason, ServingRuntimeSpec};
+use jiff::Timestamp;
+
+pub use self::pod::{Cause, PodFacts};
+pub use self::valid::Refusal;
+use self::valid::Valid;
+use crate::child::{ChildKind, Children, Observed};
+use crate::settings::Settings;
+use crate::step::{Apply, Delete, FieldManager, Next, Plan, Step};
+use crate::subset;
+
+/// Everything that the plan of an Endpoint depends on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct World {
+    /// The time of the observation.
+    pub now: Timestamp,
+    /// The object.
+    pub endpoint: Endpoint,
+    /// The ServingRuntimes of its namespace and of the operator's.
+    pub runtimes: Vec<RuntimeFacts>,
+    /// The objects that bear its label and name.
+    pub children: Children,
+    /// Its pods.
+    pub pods: Vec<PodFacts>,
+    /// What the operator was started with.
+    pub settings: Settings,
+}
+
+/// A ServingRuntime that an Endpoint may use.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuntimeFacts {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// What it says.
+    pub spec: ServingRuntimeSpec,
+}
+
+/// Decides what to do about an Endpoint.
+pub fn plan(world: &World) -> Plan<EndpointStatus> {
+    let old = world.endpoint.status.clone().unwrap_or_default();
+    if world.endpoint.metadata.deletion_timestamp.is_some() {
+        // Every object that it owns goes with it, by owner reference.
+        return Plan { steps: Vec::new(), status: old, events: Vec::new(), next: Next::OnChange };
+    }
+    let valid = valid::validate(world).and_then(|valid| without_strangers(valid, world));
+    let steps = valid.as_ref().map_or_else(|_| Vec::new(), |valid| steps(valid, world));
+    let (status, events) = status::status(world, valid.as_ref(), &steps);
+    Plan { steps, status, events, next: Next::OnChange }
+}
+
+/// Refuses to touch an object that belongs to somebody else.
+fn without_strangers<'a>(valid: Valid<'a>, world: &World) -> Result<Valid<'a>, Refusal> {
+    for (kind, observed) in &world.children {
+        if let Some(controller) = &observed.controller
+            && controller.uid != valid.uid
+            && !is_predecessor(observed, &valid)
+        {
+            let message = format!(
+                "{kind} {} belongs to {} {}: rename this Endpoint, or delete the {kind}",
+                valid.name, controller.kind, controller.name
+            );
+            return Err(Refusal { reason: Reason::Conflict, message });
+        }
+    }
+    Ok(valid)
+}
+
+/// Whether an object belonged to an Endpoint of the same name that was deleted: it is about to go.
+fn is_predecessor(observed: &Observed, valid: &Valid) -> bool {
+    observed.controller.as_ref().is_some_and(|controller| {
+        controller.kind == "Endpoint" && controller.name == valid.name && controller.uid != valid.uid
+    })
+}
+
+fn steps(valid: &Valid, world: &World) -> Vec<Step> {
+    let seen_deployment = world.children.get(&ChildKind::Deployment);
+    let mut steps = Vec::new();
+    for (kind, wanted) in build::children(valid, seen_deployment) {
+        match world.children.get(&kind) {
+            None => steps.push(apply(valid, kind, wanted, "it does not exist")),
+            Some(seen) if seen.deleting || is_predecessor(seen, valid) => {}
+            Some(seen) => {
+                if let Some(why) = reason_to_apply(&wanted, seen) {
+                    steps.extend(hand_over(valid, kind, seen));
+                    steps.push(apply_over(valid, kind, wanted, why));
+                }
+            }
+        }
+    }
+    steps.extend(removals(valid, world));
+    steps
+}
+
+/// Why an object must be applied again, if it must.
+fn reason_to_apply(wanted: &serde_json::Value, seen: &Observed) -> Option<&'static str> {
+    let digest = wanted["metadata"]["annotations"][api::meta::APPLIED_ANNOTATION].as_str();
+    if seen.annotation(api::meta::APPLIED_ANNOTATION) != digest {
+        return Some("what is wanted has changed");
+    }
+    subset::difference(wanted, &seen.body).map(|_| "somebody changed it")
+}
+
+/// Before the operator stops owning the replicas, another manager takes them at their present number: a field that
+/// nobody owns falls back to its default, and an Endpoint under load would shrink to one pod.
+fn hand_over(valid: &Valid, kind: ChildKind, seen: &Observed) -> Option<Step> {
+    if kind != ChildKind::Deployment
+        || seen.annotation(build::REPLICAS_ANNOTATION) != Some(build::BY_OPERATOR)
+    {
+        return None;
+    }
+    let replicas = (!valid.replicas.is_fixed()).then(|| seen.body["spec"]["replicas"].as_i64())??;
+    let body = build::replicas_only(valid, replicas);
+    Some(Step::Apply(Apply {
+        manager: FieldManager::HandOver,
+        ..step(valid, kind, body, "the autoscaler takes over the replicas")
+    }))
+}
+
+fn apply(valid: &Valid, kind: ChildKind, body: serde_json::Value, why: &'static str) -> Step {
+    Step::Apply(Apply { create: true, ..step(valid, kind, body, why) })
+}
+
+fn apply_over(valid: &Valid, kind: ChildKind, body: serde_json::Value, why: &'static str) -> Step {
+    Step::Apply(step(valid, kind, body, why))
+}
+
+fn step(valid: &Valid, kind: ChildKind, body: serde_json::Value, why: &'static str) -> Apply {
+    Apply {
+        kind,
+        namespace: valid.namespace.to_owned(),
+        name: valid.name.to_owned(),
+        body,
+        manager: FieldManager::Operator,
+        create: false,
+        why,
+    }
+}
+
+/// Objects of ours that the spec no longer asks for.
+fn removals(valid: &Valid, world: &World) -> Option<Step> {
+    let seen = world.children.get(&ChildKind::HorizontalPodAutoscaler)?;
+    let ours = seen.controller.as_ref().is_some_and(|controller| controller.uid == valid.uid);
+    (valid.replicas.is_fixed() && ours && !seen.deleting).then(|| {
+        Step::Delete(Delete {
+            kind: ChildKind::HorizontalPodAutoscaler,
+            namespace: valid.namespace.to_owned(),
+            name: valid.name.to_owned(),
+            uid: seen.uid.clone(),
+            why: "the number of replicas is fixed",
+        })
+    })
+}

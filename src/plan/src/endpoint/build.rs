@@ -1,0 +1,263 @@
+//! The objects of an Endpoint. Every function here is total: a valid Endpoint always has its objects.
+use std::collections::BTreeMap;
+
+use api::endpoint::RolloutStrategy;
+use api::meta::{
+    APPLIED_ANNOTATION, ENDPOINT_LABEL, MANAGED_BY_LABEL, MANAGER, MODEL_ANNOTATION, REVISION_LABEL,
+};
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
+use k8s_openapi::api::autoscaling::v2::{
+    CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, MetricSpec,
+    MetricTarget, ResourceMetricSource,
+};
+use k8s_openapi::api::core::v1::{Service, ServiceAccount, ServicePort, ServiceSpec};
+use k8s_openapi::api::networking::v1::{
+    IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
+    NetworkPolicyPort, NetworkPolicySpec,
+};
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::valid::{ModelSource, Replicas, Valid};
+use crate::child::{ChildKind, Observed};
+use crate::digest;
+
+mod pod_template;
+
+/// The annotation that says who sets the number of replicas.
+pub(super) const REPLICAS_ANNOTATION: &str = "mlops-operator.dev/replicas-by";
+/// The operator sets the replicas.
+pub(super) const BY_OPERATOR: &str = "operator";
+/// An autoscaler sets the replicas.
+const BY_AUTOSCALER: &str = "autoscaler";
+
+/// The addresses where clouds answer with the credentials of the node: no model is fetched from there.
+const METADATA_ADDRESSES: [&str; 2] = ["169.254.0.0/16", "168.63.129.16/32"];
+
+/// The objects that an Endpoint needs, in the order in which they are applied.
+pub(super) fn children(valid: &Valid, deployment_seen: Option<&Observed>) -> Vec<(ChildKind, Value)> {
+    let mut children = vec![
+        (ChildKind::ServiceAccount, finished(&service_account(valid))),
+        (ChildKind::NetworkPolicy, finished(&network_policy(valid))),
+        (ChildKind::Service, finished(&service(valid))),
+        (ChildKind::PodDisruptionBudget, finished(&pod_disruption_budget(valid))),
+        (ChildKind::Deployment, finished(&deployment(valid, deployment_seen))),
+    ];
+    if let Replicas::Range { min, max, cpu_utilization } = valid.replicas {
+        let autoscaler = horizontal_pod_autoscaler(valid, min, max, cpu_utilization);
+        children.push((ChildKind::HorizontalPodAutoscaler, finished(&autoscaler)));
+    }
+    children
+}
+
+/// The wanted revision's name: the Endpoint's name and a digest of what its pods run.
+pub(super) fn revision(valid: &Valid) -> String {
+    format!("{}-{}", valid.name, digest::of(&json!(pod_template::pod_template(valid)), 8))
+}
+
+/// The number of replicas alone, for the manager that holds it during a hand-over.
+pub(super) fn replicas_only(valid: &Valid, replicas: i64) -> Value {
+    json!({
+        "apiVersion": ChildKind::Deployment.coordinates().api_version,
+        "kind": ChildKind::Deployment.coordinates().kind,
+        "metadata": {"name": valid.name, "namespace": valid.namespace},
+        "spec": {"replicas": replicas},
+    })
+}
+
+/// An object as JSON, with the digest of what it says as an annotation.
+fn finished<K: Serialize>(object: &K) -> Value {
+    let mut body = json!(object);
+    let applied = digest::of(&body, 24);
+    body["metadata"]["annotations"][APPLIED_ANNOTATION] = json!(applied);
+    body
+}
+
+fn labels(valid: &Valid) -> BTreeMap<String, String> {
+    let pairs =
+        [("app.kubernetes.io/name", valid.name), (MANAGED_BY_LABEL, MANAGER), (ENDPOINT_LABEL, valid.name)];
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn selector(valid: &Valid) -> LabelSelector {
+    let labels = [(ENDPOINT_LABEL.to_owned(), valid.name.to_owned())];
+    LabelSelector { match_labels: Some(labels.into()), ..LabelSelector::default() }
+}
+
+fn metadata(valid: &Valid) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(valid.name.to_owned()),
+        namespace: Some(valid.namespace.to_owned()),
+        labels: Some(labels(valid)),
+        owner_references: Some(vec![OwnerReference {
+            api_version: format!("{}/{}", api::GROUP, api::VERSION),
+            kind: "Endpoint".to_owned(),
+            name: valid.name.to_owned(),
+            uid: valid.uid.to_owned(),
+            controller: Some(true),
+            // Blocking the owner's deletion needs a right on its finalizers that nothing else needs.
+            block_owner_deletion: Some(false),
+        }]),
+        ..ObjectMeta::default()
+    }
+}
+
+fn service_account(valid: &Valid) -> ServiceAccount {
+    ServiceAccount {
+        metadata: metadata(valid),
+        automount_service_account_token: Some(false),
+        ..ServiceAccount::default()
+    }
+}
+
+fn service(valid: &Valid) -> Service {
+    let port = ServicePort {
+        name: Some("http".to_owned()),
+        port: 80,
+        protocol: Some("TCP".to_owned()),
+        target_port: Some(IntOrString::String("http".to_owned())),
+        ..ServicePort::default()
+    };
+    let spec = ServiceSpec {
+        type_: Some("ClusterIP".to_owned()),
+        selector: selector(valid).match_labels,
+        ports: Some(vec![port]),
+        ..ServiceSpec::default()
+    };
+    Service { metadata: metadata(valid), spec: Some(spec), status: None }
+}
+
+/// One pod may go at a time: a budget that allows none would hold up the drain of a node for ever.
+fn pod_disruption_budget(valid: &Valid) -> PodDisruptionBudget {
+    let spec = PodDisruptionBudgetSpec {
+        max_unavailable: Some(IntOrString::Int(1)),
+        selector: Some(selector(valid)),
+        // A pod that never became ready protects nobody.
+        unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
+        ..PodDisruptionBudgetSpec::default()
+    };
+    PodDisruptionBudget { metadata: metadata(valid), spec: Some(spec), status: None }
+}
+
+/// Requests come in on the HTTP port; out go name look-ups and the fetch of the model, never to where clouds hand out
+/// the node's credentials. Further NetworkPolicies of the namespace add to this one.
+fn network_policy(valid: &Valid) -> NetworkPolicy {
+    let port = |protocol: &str, port: IntOrString| NetworkPolicyPort {
+        protocol: Some(protocol.to_owned()),
+        port: Some(port),
+        ..NetworkPolicyPort::default()
+    };
+    let egress = match valid.source {
+        ModelSource::Claim { .. } => Vec::new(),
+        ModelSource::Url { port: model_port, .. } => vec![
+            NetworkPolicyEgressRule {
+                ports: Some(vec![port("UDP", IntOrString::Int(53)), port("TCP", IntOrString::Int(53))]),
+                to: None,
+            },
+            NetworkPolicyEgressRule {
+                ports: Some(vec![port("TCP", IntOrString::Int(i32::from(model_port)))]),
+                to: Some(vec![
+                    block("0.0.0.0/0", &METADATA_ADDRESSES),
+                    block("::/0", &["fe80::/10", "fd00:ec2::254/128"]),
+                ]),
+            },
+        ],
+    };
+    let spec = NetworkPolicySpec {
+        pod_selector: Some(selector(valid)),
+        policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
+        ingress: Some(vec![NetworkPolicyIngressRule {
+            ports: Some(vec![port("TCP", IntOrString::String("http".to_owned()))]),
+            from: None,
+        }]),
+        egress: Some(egress),
+    };
+    NetworkPolicy { metadata: metadata(valid), spec: Some(spec) }
+}
+
+fn block(cidr: &str, except: &[&str]) -> NetworkPolicyPeer {
+    let except = except.iter().map(|&cidr| cidr.to_owned()).collect();
+    NetworkPolicyPeer {
+        ip_block: Some(IPBlock { cidr: cidr.to_owned(), except: Some(except) }),
+        ..NetworkPolicyPeer::default()
+    }
+}
+
+fn horizontal_pod_autoscaler(
+    valid: &Valid,
+    min: i32,
+    max: i32,
+    cpu_utilization: i32,
+) -> HorizontalPodAutoscaler {
+    let deployment = ChildKind::Deployment.coordinates();
+    let metric = MetricSpec {
+        type_: "Resource".to_owned(),
+        resource: Some(ResourceMetricSource {
+            name: "cpu".to_owned(),
+            target: MetricTarget {
+                type_: "Utilization".to_owned(),
+                average_utilization: Some(cpu_utilization),
+                ..MetricTarget::default()
+            },
+        }),
+        ..MetricSpec::default()
+    };
+    let spec = HorizontalPodAutoscalerSpec {
+        scale_target_ref: CrossVersionObjectReference {
+            api_version: Some(deployment.api_version.to_owned()),
+            kind: deployment.kind.to_owned(),
+            name: valid.name.to_owned(),
+        },
+        min_replicas: Some(min),
+        max_replicas: max,
+        metrics: Some(vec![metric]),
+        behavior: None,
+    };
+    HorizontalPodAutoscaler { metadata: metadata(valid), spec: Some(spec), status: None }
+}
+
+fn deployment(valid: &Valid, seen: Option<&Observed>) -> Deployment {
+    // A Deployment that does not exist yet starts with the fewest replicas of its range; from then on the autoscaler
+    // sets the number, and the operator does not own the field.
+    let replicas = match valid.replicas {
+        Replicas::Fixed(replicas) => Some(replicas),
+        Replicas::Range { min, .. } => seen.is_none().then_some(min),
+    };
+    let mut metadata = metadata(valid);
+    let by = if replicas.is_some() { BY_OPERATOR } else { BY_AUTOSCALER };
+    metadata.annotations = Some([(REPLICAS_ANNOTATION.to_owned(), by.to_owned())].into());
+    let mut template = pod_template::pod_template(valid);
+    let labels = template.metadata.get_or_insert_default().labels.get_or_insert_default();
+    labels.insert(REVISION_LABEL.to_owned(), revision(valid));
+    let annotations = [(MODEL_ANNOTATION.to_owned(), valid.source.display())].into();
+    template.metadata.get_or_insert_default().annotations = Some(annotations);
+    let spec = DeploymentSpec {
+        replicas,
+        selector: selector(valid),
+        strategy: Some(strategy(valid.strategy)),
+        progress_deadline_seconds: Some(valid.progress_deadline_seconds),
+        revision_history_limit: Some(3),
+        template,
+        ..DeploymentSpec::default()
+    };
+    Deployment { metadata, spec: Some(spec), status: None }
+}
+
+/// A rolling update never goes below the wanted number of pods: the revision before serves until the new one answers.
+fn strategy(strategy: RolloutStrategy) -> DeploymentStrategy {
+    match strategy {
+        RolloutStrategy::RollingUpdate => DeploymentStrategy {
+            type_: Some("RollingUpdate".to_owned()),
+            rolling_update: Some(RollingUpdateDeployment {
+                max_surge: Some(IntOrString::String("25%".to_owned())),
+                max_unavailable: Some(IntOrString::Int(0)),
+            }),
+        },
+        RolloutStrategy::Recreate => {
+            DeploymentStrategy { type_: Some("Recreate".to_owned()), rolling_update: None }
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The pods of an Endpoint: restricted, spread over nodes, with the model delivered as the runtime asks.
+use std::collections::BTreeMap;
+
+use api::meta::EnvironmentVariable;
+use api::serving_runtime::ModelDelivery;
+use k8s_openapi::api::core::v1::{
+    Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction, Lifecycle,
+    LifecycleHandler, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
+    ResourceRequirements, SeccompProfile, SecurityContext, SleepAction, TopologySpreadConstraint, Volume,
+    VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::{Valid, labels, selector};
+use crate::endpoint::valid::ModelSource;
+
+/// Where the model's file or claim is mounted.
+const MODEL_FOLDER: &str = "/mnt/model";
+/// Where the claim is mounted while its file is verified into [`MODEL_FOLDER`].
+const CLAIM_FOLDER: &str = "/mnt/claim";
+/// The group of mounted volumes, so that a user other than root can write them.
+const GROUP: i64 = 65532;
+/// Seconds beyond the drain that requests in flight may take.
+const GRACE_SECONDS: i64 = 30;
+
+/// The pods, without the label of their revision, which is a digest of this very template.
+pub(in crate::endpoint) fn pod_template(valid: &Valid) -> PodTemplateSpec {
+    let drain = i64::from(valid.runtime.drain_seconds);
+    let spec = PodSpec {
+        automount_service_account_token: Some(false),
+        containers: vec![server(valid)],
+        enable_service_links: Some(false),
+        init_containers: is_fetched_first(valid).then(|| vec![fetch(valid)]),
+        security_context: Some(PodSecurityContext {
+            fs_group: Some(GROUP),
+            run_as_non_root: Some(true),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                localhost_profile: None,
+            }),
+            ..PodSecurityContext::default()
+        }),
+        service_account_name: Some(valid.name.to_owned()),
+        termination_grace_period_seconds: Some(drain + GRACE_SECONDS),
+        topology_spread_constraints: Some(
+            ["kubernetes.io/hostname", "topology.kubernetes.io/zone"].map(|key| spread(valid, key)).into(),
+        ),
+        volumes: Some(volumes(valid)),
+        ..PodSpec::default()
+    };
+    let metadata = ObjectMeta { labels: Some(labels(valid)), ..ObjectMeta::default() };
+    PodTemplateSpec { metadata: Some(metadata), spec: Some(spec) }
+}
+
+/// Whether an init container brings the model: the container does not fetch it, and it is not merely mounted.
+fn is_fetched_first(valid: &Valid) -> bool {
+    valid.runtime.model_delivery == ModelDelivery::Mounted
+        && (matches!(valid.source, ModelSource::Url { .. }) || valid.digest.is_some())
+}
+
+/// Where the container finds the model: its path when mounted, else nothing.
+fn model_path(valid: &Valid) -> String {
+    match valid.source {
+        _ if is_fetched_first(valid) => format!("{MODEL_FOLDER}/{}", valid.source.file_name()),
+        ModelSource::Claim { path, .. } => format!("{MODEL_FOLDER}/{path}"),
+        ModelSource::Url { .. } => String::new(),
+    }
+}
+
+/// The URI that the container sees: a claim is a path of its own file system.
+fn model_uri(valid: &Valid) -> String {
+    match valid.source {
+        ModelSource::Url { uri, .. } => uri.to_owned(),
+        ModelSource::Claim { path, .. } if is_fetched_first(valid) => format!("file://{CLAIM_FOLDER}/{path}"),
+        ModelSource::Claim { path, .. } => format!("file://{MODEL_FOLDER}/{path}"),
+    }
+}
+
+fn spread(valid: &Valid, topology_key: &str) -> TopologySpreadConstraint {
+    TopologySpreadConstraint {
+        label_selector: Some(selector(valid)),
+        max_skew: 1,
+        topology_key: topology_key.to_owned(),
+        when_unsatisfiable: "ScheduleAnyway".to_owned(),
+        ..TopologySpreadConstraint::default()
+    }
+}
+
+fn server(valid: &Valid) -> Container {
+    let runtime = valid.runtime;
+    Container {
+        name: "server".to_owned(),
+        image: Some(valid.container.image.to_owned()),
+        command: some_list(valid.container.command),
+        args: some_list(valid.container.args),
+        env: Some(environment(valid, &valid.container.env)),
+        lifecycle: (runtime.drain_seconds > 0).then(|| Lifecycle {
+            pre_stop: Some(LifecycleHandler {
+                sleep: Some(SleepAction { seconds: i64::from(runtime.drain_seconds) }),
+                ..LifecycleHandler::default()
+            }),
+            ..Lifecycle::default()
+        }),
+        ports: Some(vec![ContainerPort {
+            container_port: runtime.port,
+            name: Some("http".to_owned()),
+            protocol: Some("TCP".to_owned()),
+            ..ContainerPort::default()
+        }]),
+        startup_probe: Some(Probe {
+            failure_threshold: Some(runtime.startup_seconds),
+            period_seconds: Some(1),
+            ..probe(&runtime.liveness_path)
+        }),
+        liveness_probe: Some(Probe {
+            period_seconds: Some(10),
+            timeout_seconds: Some(5),
+            ..probe(&runtime.liveness_path)
+        }),
+        readiness_probe: Some(Probe {
+            period_seconds: Some(2),
+            timeout_seconds: Some(2),
+            ..probe(&runtime.readiness_path)
+        }),
+        resources: Some(resources(valid)),
+        security_context: Some(security_context()),
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+        volume_mounts: Some(mounts(valid)),
+        ..Container::default()
+    }
+}
+
+/// Fetches the model and verifies its digest before the server starts.
+fn fetch(valid: &Valid) -> Container {
+    let mut mounts = vec![mount("model", MODEL_FOLDER, false), mount("tmp", "/tmp", false)];
+    if matches!(valid.source, ModelSource::Claim { .. }) {
+        mounts.push(mount("claim", CLAIM_FOLDER, true));
+    }
+    let args = ["fetch", "--to", MODEL_FOLDER, "--file-name", valid.source.file_name()];
+    Container {
+        name: "fetch-model".to_owned(),
+        image: Some(valid.settings.model_server_image.clone()),
+        args: Some(args.map(str::to_owned).into()),
+        env: Some(vec![
+            variable("MLOPS_MODEL_URI", &model_uri(valid)),
+            variable("MLOPS_MODEL_DIGEST", valid.digest.unwrap_or_default()),
+        ]),
+        resources: Some(resources(valid)),
+        security_context: Some(security_context()),
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+        volume_mounts: Some(mounts),
+        ..Container::default()
+    }
+}
+
+/// The variables that the operator sets come first, so that the others can refer to them, and win over theirs.
+fn environment(valid: &Valid, others: &[&EnvironmentVariable]) -> Vec<EnvVar> {
+    let own = [
+        ("MODEL_NAME", valid.name.to_owned()),
+        ("MODEL_URI", model_uri(valid)),
+        ("MODEL_DIGEST", valid.digest.unwrap_or_default().to_owned()),
+        ("MODEL_FORMAT", valid.format.name().to_owned()),
+        ("MODEL_PATH", model_path(valid)),
+        ("HTTP_PORT", valid.runtime.port.to_string()),
+    ];
+    let others = others.iter().filter(|other| !own.iter().any(|(name, _)| *name == other.name));
+    let others: Vec<EnvVar> = others.map(|other| variable(&other.name, &other.value)).collect();
+    own.iter().map(|(name, value)| variable(name, value)).chain(others).collect()
+}
+
+fn variable(name: &str, value: &str) -> EnvVar {
+    EnvVar { name: name.to_owned(), value: Some(value.to_owned()), value_from: None }
+}
+
+fn probe(path: &str) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.to_owned()),
+            port: IntOrString::String("http".to_owned()),
+            ..HTTPGetAction::default()
+        }),
+        ..Probe::default()
+    }
+}
+
+fn resources(valid: &Valid) -> ResourceRequirements {
+    let quantities = |amounts: &BTreeMap<String, String>| {
+        amounts.iter().map(|(name, amount)| (name.clone(), Quantity(amount.clone()))).collect()
+    };
+    ResourceRequirements {
+        requests: Some(quantities(&valid.requests)),
+        limits: Some(quantities(&valid.limits)),
+        claims: None,
+    }
+}
+
+fn security_context() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+        read_only_root_filesystem: Some(true),
+        run_as_non_root: Some(true),
+        ..SecurityContext::default()
+    }
+}
+
+fn volumes(valid: &Valid) -> Vec<Volume> {
+    let empty = |name: &str| Volume {
+        name: name.to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource::default()),
+        ..Volume::default()
+    };
+    let claim = |name: &str, claim: &str| Volume {
+        name: name.to_owned(),
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+            claim_name: claim.to_owned(),
+            read_only: Some(true),
+        }),
+        ..Volume::default()
+    };
+    let mut volumes = vec![empty("tmp")];
+    match valid.source {
+        ModelSource::Claim { claim: name, .. } if is_fetched_first(valid) => {
+            volumes.extend([empty("model"), claim("claim", name)]);
+        }
+        ModelSource::Claim { claim: name, .. } => volumes.push(claim("model", name)),
+        ModelSource::Url { .. } if is_fetched_first(valid) => volumes.push(empty("model")),
+        ModelSource::Url { .. } => {}
+    }
+    volumes
+}
+
+fn mounts(valid: &Valid) -> Vec<VolumeMount> {
+    let mut mounts = vec![mount("tmp", "/tmp", false)];
+    if is_fetched_first(valid) || matches!(valid.source, ModelSource::Claim { .. }) {
+        mounts.push(mount("model", MODEL_FOLDER, true));
+    }
+    mounts
+}
+
+fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
+    VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: read_only.then_some(true),
+        ..VolumeMount::default()
+    }
+}
+
+fn some_list(list: &[String]) -> Option<Vec<String>> {
+    (!list.is_empty()).then(|| list.to_vec())
+}

@@ -1,0 +1,251 @@
+//! An Endpoint parsed into a form that can't be invalid, or the sentence that says why it can't.
+use std::collections::BTreeMap;
+
+use api::endpoint::{Resources, RolloutStrategy, Scaling};
+use api::meta::{EnvironmentVariable, ModelFormat};
+use api::{EndpointSpec, Reason, ServingRuntimeSpec};
+
+use super::{RuntimeFacts, World};
+use crate::settings::Settings;
+
+/// Why an Endpoint can't be served as it stands, and what to change.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refusal {
+    /// The reason of the condition.
+    pub reason: Reason,
+    /// The cause in words, and what to change.
+    pub message: String,
+}
+
+/// A valid Endpoint: the API server has no reason to refuse the objects built from it.
+#[derive(Clone, Debug)]
+pub(super) struct Valid<'a> {
+    pub(super) name: &'a str,
+    pub(super) namespace: &'a str,
+    pub(super) uid: &'a str,
+    pub(super) format: ModelFormat,
+    pub(super) source: ModelSource<'a>,
+    pub(super) digest: Option<&'a str>,
+    pub(super) runtime: &'a ServingRuntimeSpec,
+    pub(super) container: Container<'a>,
+    pub(super) requests: BTreeMap<String, String>,
+    pub(super) limits: BTreeMap<String, String>,
+    pub(super) replicas: Replicas,
+    pub(super) strategy: RolloutStrategy,
+    pub(super) progress_deadline_seconds: i32,
+    pub(super) settings: &'a Settings,
+}
+
+/// Where a model lies.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum ModelSource<'a> {
+    Url { uri: &'a str, port: u16 },
+    Claim { claim: &'a str, path: &'a str },
+}
+
+impl ModelSource<'_> {
+    /// The URI without a query, which may hold a signature, for people to read.
+    pub(super) fn display(&self) -> String {
+        match self {
+            Self::Url { uri, .. } => uri.split(['?', '#']).next().unwrap_or(uri).to_owned(),
+            Self::Claim { claim, path } => format!("pvc://{claim}/{path}"),
+        }
+    }
+
+    /// The last part of the path, when it can be a file name on its own.
+    pub(super) fn file_name(&self) -> &str {
+        let path = match self {
+            Self::Url { uri, .. } => uri.split(['?', '#']).next().unwrap_or(uri),
+            Self::Claim { path, .. } => path,
+        };
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
+        if !name.is_empty()
+            && !name.starts_with(['.', '-'])
+            && name.chars().all(plain)
+            && path.matches('/').count() > 2
+        {
+            name
+        } else if matches!(self, Self::Claim { .. })
+            && !name.is_empty()
+            && name.chars().all(plain)
+            && !name.starts_with(['.', '-'])
+        {
+            name
+        } else {
+            "model"
+        }
+    }
+}
+
+/// The container that serves the model.
+#[derive(Clone, Debug)]
+pub(super) struct Container<'a> {
+    pub(super) image: &'a str,
+    pub(super) command: &'a [String],
+    pub(super) args: &'a [String],
+    pub(super) env: Vec<&'a EnvironmentVariable>,
+}
+
+/// How many pods there are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Replicas {
+    Fixed(i32),
+    Range { min: i32, max: i32, cpu_utilization: i32 },
+}
+
+impl Replicas {
+    pub(super) fn is_fixed(self) -> bool {
+        matches!(self, Self::Fixed(_))
+    }
+
+    /// The fewest pods that make the Endpoint ready.
+    pub(super) fn minimum(self) -> i32 {
+        match self {
+            Self::Fixed(replicas) => replicas,
+            Self::Range { min, .. } => min,
+        }
+    }
+}
+
+/// Parses an Endpoint and what it refers to.
+pub(super) fn validate(world: &World) -> Result<Valid<'_>, Refusal> {
+    let spec = &world.endpoint.spec;
+    let namespace = world.endpoint.metadata.namespace.as_deref().unwrap_or_default();
+    let runtime = runtime(world, spec, namespace)?;
+    let (requests, limits) = amounts(&spec.resources);
+    Ok(Valid {
+        name: world.endpoint.metadata.name.as_deref().unwrap_or_default(),
+        namespace,
+        uid: world.endpoint.metadata.uid.as_deref().unwrap_or_default(),
+        format: spec.model.format,
+        source: source(&spec.model.uri)?,
+        digest: spec.model.digest.as_deref(),
+        runtime: &runtime.spec,
+        container: container(spec, runtime)?,
+        requests,
+        limits,
+        replicas: replicas(&spec.scaling),
+        strategy: spec.rollout.strategy,
+        progress_deadline_seconds: spec.rollout.progress_deadline_seconds,
+        settings: &world.settings,
+    })
+}
+
+fn runtime<'a>(world: &'a World, spec: &EndpointSpec, namespace: &str) -> Result<&'a RuntimeFacts, Refusal> {
+    let format = spec.model.format;
+    let operator_namespace = &world.settings.operator_namespace;
+    let among = |place: &str, fits: &dyn Fn(&RuntimeFacts) -> bool| {
+        let mut fitting: Vec<&RuntimeFacts> =
+            world.runtimes.iter().filter(|runtime| runtime.namespace == place && fits(runtime)).collect();
+        fitting.sort_by(|left, right| left.name.cmp(&right.name));
+        fitting.into_iter().next()
+    };
+    let find = |fits: &dyn Fn(&RuntimeFacts) -> bool| {
+        among(namespace, fits).or_else(|| among(operator_namespace, fits))
+    };
+    let Some(reference) = &spec.runtime_ref else {
+        return find(&|runtime| runtime.spec.supported_formats.contains(&format)).ok_or_else(|| Refusal {
+            reason: Reason::RuntimeNotFound,
+            message: format!(
+                "no ServingRuntime supports the format {}: create one in namespace {namespace}, or install the chart with its default runtimes",
+                format.name()
+            ),
+        });
+    };
+    let runtime = find(&|runtime| runtime.name == reference.name).ok_or_else(|| Refusal {
+        reason: Reason::RuntimeNotFound,
+        message: format!(
+            "ServingRuntime {} exists neither in namespace {namespace} nor among the defaults in {operator_namespace}: create it, or correct spec.runtimeRef",
+            reference.name
+        ),
+    })?;
+    if !runtime.spec.supported_formats.contains(&format) {
+        let supported: Vec<&str> =
+            runtime.spec.supported_formats.iter().map(|format| format.name()).collect();
+        let message = format!(
+            "ServingRuntime {} serves {}, not {}: correct spec.model.format or spec.runtimeRef",
+            runtime.name,
+            supported.join(", "),
+            format.name()
+        );
+        return Err(Refusal { reason: Reason::RuntimeUnsuitable, message });
+    }
+    Ok(runtime)
+}
+
+fn container<'a>(spec: &'a EndpointSpec, runtime: &'a RuntimeFacts) -> Result<Container<'a>, Refusal> {
+    let own = spec.container.as_ref();
+    let image = own.and_then(|own| own.image.as_deref()).or(runtime.spec.image.as_deref()).ok_or_else(|| Refusal {
+        reason: Reason::RuntimeUnsuitable,
+        message: format!(
+            "ServingRuntime {} names no image: set spec.container.image to the image that serves the model",
+            runtime.name
+        ),
+    })?;
+    let command = own.map(|own| own.command.as_slice()).filter(|command| !command.is_empty());
+    let args = own.map(|own| own.args.as_slice()).filter(|args| !args.is_empty());
+    let own_env = own.map(|own| own.env.as_slice()).unwrap_or_default();
+    let inherited =
+        runtime.spec.env.iter().filter(|variable| !own_env.iter().any(|own| own.name == variable.name));
+    Ok(Container {
+        image,
+        command: command.unwrap_or(&runtime.spec.command),
+        args: args.unwrap_or(&runtime.spec.args),
+        env: inherited.chain(own_env).collect(),
+    })
+}
+
+fn source(uri: &str) -> Result<ModelSource<'_>, Refusal> {
+    if let Some(rest) = uri.strip_prefix("pvc://") {
+        let (claim, path) = rest.split_once('/').unwrap_or((rest, ""));
+        return Ok(ModelSource::Claim { claim, path: path.trim_matches('/') });
+    }
+    let (rest, default_port) = match (uri.strip_prefix("https://"), uri.strip_prefix("http://")) {
+        (Some(rest), _) => (rest, 443),
+        (_, Some(rest)) => (rest, 80),
+        _ => {
+            let message = "spec.model.uri must start with https://, http:// or pvc://".to_owned();
+            return Err(Refusal { reason: Reason::Invalid, message });
+        }
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let port = match authority.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && !port.contains(']') => {
+            port.parse().map_err(|_| Refusal {
+                reason: Reason::Invalid,
+                message: format!("spec.model.uri names the port {port}: use a number from 1 to 65535"),
+            })?
+        }
+        _ => default_port,
+    };
+    Ok(ModelSource::Url { uri, port })
+}
+
+fn replicas(scaling: &Scaling) -> Replicas {
+    match scaling.max_replicas {
+        Some(max) => Replicas::Range {
+            min: scaling.min_replicas.unwrap_or(1),
+            max,
+            cpu_utilization: scaling.target.as_ref().map_or(70, |target| target.cpu_utilization),
+        },
+        None => Replicas::Fixed(scaling.replicas.unwrap_or(1)),
+    }
+}
+
+/// Requests and limits with their defaults: a limit alone is also the request, memory is limited to its request, and
+/// a device, whose name has a domain, is requested and limited alike.
+fn amounts(resources: &Resources) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+    let (mut requests, mut limits) = (resources.requests.clone(), resources.limits.clone());
+    for (name, limit) in &limits {
+        requests.entry(name.clone()).or_insert_with(|| limit.clone());
+    }
+    requests.entry("cpu".into()).or_insert_with(|| "100m".into());
+    requests.entry("memory".into()).or_insert_with(|| "256Mi".into());
+    for (name, request) in &requests {
+        if name == "memory" || name.contains('/') {
+            limits.entry(name.clone()).or_insert_with(|| request.clone());
+        }
+    }
+    (requests, limits)
+}

@@ -1,0 +1,149 @@
+//! What a status says when a step failed: the one error policy of all kinds.
+use std::time::Duration;
+
+use api::Reason;
+use api::meta::ConditionType;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use crate::condition::{self, Statement};
+use crate::step::{Event, Next};
+
+/// Why a step failed, as far as what to do next depends on it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Class {
+    /// It may pass by itself: the network, a conflict, a server in trouble.
+    Transient,
+    /// The server asks to wait.
+    Throttled(Duration),
+    /// A right is missing.
+    Denied,
+    /// The server refuses what was sent.
+    Invalid,
+    /// An object of the same name belongs to somebody else.
+    Conflict,
+    /// The code panicked.
+    Panicked,
+}
+
+/// A step that failed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Failure {
+    /// What kind of failure.
+    pub class: Class,
+    /// What was tried and what came back, for people.
+    pub message: String,
+}
+
+/// The longest wait between two tries.
+const LONGEST: Duration = Duration::from_secs(300);
+/// The wait before the first retry.
+const SHORTEST: Duration = Duration::from_millis(200);
+
+impl Failure {
+    fn reason(&self) -> Reason {
+        match self.class {
+            Class::Transient | Class::Throttled(_) => Reason::ApplyFailed,
+            Class::Denied => Reason::Denied,
+            Class::Invalid => Reason::Rejected,
+            Class::Conflict => Reason::Conflict,
+            Class::Panicked => Reason::Panicked,
+        }
+    }
+
+    fn is_for_a_person(&self) -> bool {
+        !matches!(self.class, Class::Transient | Class::Throttled(_))
+    }
+
+    /// The conditions after this failure: those of the plan, with `Ready`, `Reconciling` and `Stalled` replaced.
+    pub fn conditions(
+        &self,
+        planned: &[Condition],
+        old: &[Condition],
+        generation: Option<i64>,
+        now: Timestamp,
+    ) -> Vec<Condition> {
+        let said = |type_, holds| Statement::new(type_, holds, self.reason(), self.message.clone());
+        let progress =
+            if self.is_for_a_person() { ConditionType::Stalled } else { ConditionType::Reconciling };
+        let statements = [said(ConditionType::Ready, false), said(progress, true)];
+        let mut conditions = condition::merge(old, &statements, generation, now);
+        let replaced = [ConditionType::Ready, ConditionType::Reconciling, ConditionType::Stalled];
+        let is_replaced =
+            |condition: &&Condition| replaced.iter().any(|type_| condition.type_ == type_.name());
+        conditions.extend(planned.iter().filter(|condition| !is_replaced(condition)).cloned());
+        conditions
+    }
+
+    /// The event for this failure, unless the old conditions say the same already.
+    pub fn events(&self, old: &[Condition]) -> Vec<Event> {
+        let statements = [
+            Statement::new(ConditionType::Ready, false, self.reason(), self.message.clone()),
+            Statement::new(
+                ConditionType::Stalled,
+                self.is_for_a_person(),
+                self.reason(),
+                self.message.clone(),
+            ),
+        ];
+        condition::transition(old, &statements, "Execute")
+    }
+
+    /// When to try again after `attempts` failures in a row: capped exponential, spread by `jitter` in `0.0..1.0`.
+    /// What needs a person is tried again at the cap, since rights and quotas change without an event.
+    pub fn next(&self, attempts: u32, jitter: f64) -> Next {
+        let wait = match self.class {
+            Class::Throttled(wait) => wait,
+            Class::Transient | Class::Panicked => SHORTEST.saturating_mul(1 << attempts.min(20)).min(LONGEST),
+            Class::Denied | Class::Invalid | Class::Conflict => {
+                Duration::from_secs(5).saturating_mul(1 << attempts.min(20)).min(LONGEST)
+            }
+        };
+        Next::After(wait.mul_f64(1.0 + 0.5 * jitter))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(class: Class) -> Failure {
+        Failure { class, message: "failed to apply Deployment team/churn: busy".into() }
+    }
+
+    #[test]
+    fn retries_grow_to_five_minutes_and_stay_there() {
+        let waits: Vec<Next> =
+            (0..30).map(|attempts| failure(Class::Transient).next(attempts, 0.0)).collect();
+        assert_eq!(waits[0], Next::After(Duration::from_millis(200)));
+        assert_eq!(waits[3], Next::After(Duration::from_millis(1600)));
+        assert!(waits[12..].iter().all(|wait| *wait == Next::After(LONGEST)));
+    }
+
+    #[test]
+    fn the_server_s_word_is_obeyed() {
+        let wait = Duration::from_secs(7);
+        let Next::After(next) = failure(Class::Throttled(wait)).next(0, 0.9) else { panic!("no wait") };
+        assert!(next >= wait && next < wait * 2);
+    }
+
+    #[test]
+    fn serving_keeps_its_word_when_a_step_fails() {
+        let now = Timestamp::from_second(5).unwrap();
+        let serving = Statement::new(ConditionType::Serving, true, Reason::Answering, "answers");
+        let ready = Statement::new(ConditionType::Ready, true, Reason::Ready, "ready");
+        let planned = condition::merge(&[], &[ready, serving], Some(3), now);
+        let types = |class| -> Vec<String> {
+            let conditions = failure(class).conditions(&planned, &[], Some(3), now);
+            conditions.iter().map(|it| format!("{}={}/{}", it.type_, it.status, it.reason)).collect()
+        };
+        assert_eq!(
+            types(Class::Transient),
+            ["Ready=False/ApplyFailed", "Reconciling=True/ApplyFailed", "Serving=True/Answering"]
+        );
+        assert_eq!(
+            types(Class::Denied),
+            ["Ready=False/Denied", "Stalled=True/Denied", "Serving=True/Answering"]
+        );
+    }
+}
