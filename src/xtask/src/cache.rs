@@ -1,4 +1,5 @@
 //! The cache folder outside the checkout: everything in it can be deleted at any time and is built again.
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -12,7 +13,8 @@ pub fn root() -> anyhow::Result<PathBuf> {
     if let Some(path) = std::env::var_os("XDG_CACHE_HOME") {
         return Ok(PathBuf::from(path).join("mlops-operator"));
     }
-    let home = std::env::var_os("HOME").context("HOME is not set; set MLOPS_CACHE to a folder for the cache")?;
+    let home =
+        std::env::var_os("HOME").context("HOME is not set; set MLOPS_CACHE to a folder for the cache")?;
     Ok(PathBuf::from(home).join(".cache/mlops-operator"))
 }
 
@@ -35,5 +37,19 @@ pub fn key(files: &[&Path], words: &[&str]) -> anyhow::Result<String> {
         hash.update(word.as_bytes());
         hash.update([0]);
     }
-    Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    let digest = hash.finalize();
+    Ok(digest.iter().take(8).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
+}
+
+/// Waits until no other process holds this lock; it is released when the value is dropped or the process ends.
+pub fn lock(path: &Path) -> anyhow::Result<std::fs::File> {
+    let file = std::fs::File::create(path).with_context(|| format!("failed to open {}", path.display()))?;
+    if file.try_lock().is_err() {
+        eprintln!("    waiting for another process that holds {}", path.display());
+        file.lock().with_context(|| format!("failed to lock {}", path.display()))?;
+    }
+    Ok(file)
 }

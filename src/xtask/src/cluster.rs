@@ -1,15 +1,275 @@
-//! A real Kubernetes cluster on this machine.
+//! A real Kubernetes cluster on this machine: started, found again, taken down without a trace.
+use std::path::{Path, PathBuf};
+use std::process::Command as Process;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use crate::tools::{self, Module};
+use crate::{cache, progress, shell};
+
+mod certificate;
+pub mod control_plane;
+mod existing;
+mod images;
+mod network;
+mod node;
+mod preflight;
+mod process;
+mod status;
+mod teardown;
+#[cfg(test)]
+mod tests;
+
+pub use control_plane::ControlPlane;
+pub use process::Lifetime;
 
 /// What to do with the cluster.
-#[derive(clap::Subcommand)]
+#[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Start it.
-    Up,
+    /// Start it; says so when it is up already.
+    Up(Options),
+    /// End it and remove what it left on this machine.
+    Down {
+        /// Which cluster.
+        #[arg(long, default_value = "default")]
+        name: String,
+    },
+    /// Say how each part of it is.
+    Status {
+        /// Which cluster.
+        #[arg(long, default_value = "default")]
+        name: String,
+    },
+}
+
+/// Which cluster to start or use.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// The cluster's name; its folder has the same.
+    #[arg(long, default_value = "default")]
+    pub name: String,
+    /// Start the API server and the controllers only: needs no root, runs no pods.
+    #[arg(long)]
+    pub control_plane_only: bool,
+    /// Use the cluster of this kubeconfig context instead of starting one.
+    #[arg(long, value_name = "NAME", conflicts_with = "control_plane_only")]
+    pub context: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { name: "default".to_owned(), control_plane_only: false, context: None }
+    }
+}
+
+/// A cluster that answers.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    kubeconfig: PathBuf,
+    kubectl: PathBuf,
+    place: Place,
+}
+
+/// Where a cluster's pods run.
+#[derive(Debug, Clone)]
+enum Place {
+    /// On this machine's node, whose folder this is.
+    Here(PathBuf),
+    /// Nowhere: there is no node.
+    Nowhere,
+    /// On the nodes of an existing cluster, by the name of its context.
+    Elsewhere(String),
 }
 
 /// Runs one cluster command.
 pub fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Up => anyhow::bail!("not built"),
+        Command::Up(options) => {
+            let cluster = up(&options)?;
+            let programs = cluster.kubectl.parent().unwrap_or(Path::new("/usr/bin"));
+            println!("export KUBECONFIG={}", cluster.kubeconfig.display());
+            println!("export PATH={}:$PATH  # kubectl is here", programs.display());
+            Ok(())
+        }
+        Command::Down { name } => down(&name),
+        Command::Status { name } => status::print(&name),
     }
+}
+
+/// Starts the cluster, or finds it running; returns when its node is ready and names resolve.
+pub fn up(options: &Options) -> anyhow::Result<Cluster> {
+    if let Some(context) = &options.context {
+        return existing::connect(context);
+    }
+    let directory = directory(&options.name)?;
+    let _lock = cache::lock(&directory.with_extension("lock"))?;
+    if let Some(cluster) = running(&directory, options)? {
+        eprintln!("the cluster {} is up already", options.name);
+        return Ok(cluster);
+    }
+    if options.control_plane_only {
+        up_control_plane(&directory, options)?;
+    } else {
+        up_full(&directory, options)?;
+    }
+    // The last thing written: without it the next run takes everything here for the remains of a killed one.
+    std::fs::write(directory.join(READY), if options.control_plane_only { "control plane" } else { "full" })?;
+    running(&directory, options)?.with_context(|| format!("the cluster {} went away at once", options.name))
+}
+
+/// Ends the cluster and removes everything it left on this machine; its logs stay beside its folder.
+pub fn down(name: &str) -> anyhow::Result<()> {
+    let directory = directory(name)?;
+    let _lock = cache::lock(&directory.with_extension("lock"))?;
+    progress::step(&format!("take the cluster {name} down"), || teardown::tear_down(&directory))
+}
+
+impl Cluster {
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// kubectl, with that kubeconfig.
+    pub fn kubectl(&self) -> Process {
+        let mut command = Process::new(&self.kubectl);
+        command.env("KUBECONFIG", &self.kubeconfig);
+        command
+    }
+
+    /// helm, with that kubeconfig; built first where it is missing.
+    pub fn helm(&self) -> anyhow::Result<Process> {
+        let found =
+            if matches!(self.place, Place::Elsewhere(_)) { tools::packages::on_path("helm") } else { None };
+        let program = match found {
+            Some(program) => program,
+            None => tools::ensure_only(&[Module::Helm])?.helm(),
+        };
+        let mut command = Process::new(program);
+        command.env("KUBECONFIG", &self.kubeconfig);
+        Ok(command)
+    }
+
+    /// Makes the image in an OCI archive available to the cluster's pods.
+    pub fn load_image(&self, archive: &Path) -> anyhow::Result<()> {
+        match &self.place {
+            Place::Here(directory) => {
+                node::Node::new(directory, &tools::ensure_only(&[])?).load_image(archive)
+            }
+            Place::Nowhere => {
+                bail!("a control plane alone runs no pods; start the cluster without --control-plane-only")
+            }
+            Place::Elsewhere(context) => existing::load_image(context, archive),
+        }
+    }
+}
+
+const READY: &str = "ready";
+
+fn directory(name: &str) -> anyhow::Result<PathBuf> {
+    if name.is_empty() || certificate::file_name(name) != name || name.starts_with('.') {
+        bail!("the name {name:?} can't be a folder's; use letters, digits and hyphens");
+    }
+    let parent = cache::root()?.join("cluster");
+    std::fs::create_dir_all(&parent).with_context(|| format!("failed to make {}", parent.display()))?;
+    Ok(parent.canonicalize()?.join(name))
+}
+
+/// The cluster in this folder when it is whole and answers.
+fn running(directory: &Path, options: &Options) -> anyhow::Result<Option<Cluster>> {
+    let Ok(kind) = std::fs::read_to_string(directory.join(READY)) else { return Ok(None) };
+    let full = kind == "full";
+    if !status::missing(directory, full).is_empty() {
+        return Ok(None);
+    }
+    let cluster = Cluster {
+        kubeconfig: control_plane::kubeconfig(&directory.join(CONTROL_PLANE)),
+        kubectl: tools::ensure_only(&[])?.kubectl(),
+        place: if full { Place::Here(directory.join(NODE)) } else { Place::Nowhere },
+    };
+    let answer = shell::output(cluster.kubectl().args(["get", "--raw", "/readyz", "--request-timeout=5s"]));
+    if answer.is_err() {
+        return Ok(None);
+    }
+    if !full && !options.control_plane_only {
+        bail!(
+            "the cluster {0} is up as a control plane alone; take it down (cargo xtask cluster down --name {0}) or \
+             choose another --name",
+            options.name
+        );
+    }
+    Ok(Some(cluster))
+}
+
+const CONTROL_PLANE: &str = "control-plane";
+const NODE: &str = "node";
+
+fn up_control_plane(directory: &Path, options: &Options) -> anyhow::Result<()> {
+    preflight::control_plane()?;
+    let tools = tools::ensure_only(&[Module::Kubernetes, Module::Etcd])?;
+    teardown::tear_down(directory)?;
+    let settings =
+        control_plane::Options { lifetime: Lifetime::Detached, ..control_plane::Options::default() };
+    progress::step("start the control plane", || {
+        ControlPlane::start_with(&options.name, &directory.join(CONTROL_PLANE), settings, tools).map(drop)
+    })
+}
+
+fn up_full(directory: &Path, options: &Options) -> anyhow::Result<()> {
+    preflight::full(directory)?;
+    tools::packages::ensure()?;
+    let tools = tools::ensure()?;
+    teardown::tear_down(directory)?;
+    preflight::free_of_others()?;
+    let node_directory = directory.join(NODE);
+    std::fs::create_dir_all(&node_directory)?;
+    let node = node::Node::new(&node_directory, &tools);
+    network::set_up(&directory.join(network::SAVED))?;
+    teardown::make_control_groups()?;
+    let settings = control_plane::Options {
+        address: node::ADDRESS,
+        lifetime: Lifetime::Detached,
+        ..control_plane::Options::default()
+    };
+    let plane = progress::step("start the control plane and the container runtime", || {
+        std::thread::scope(|scope| {
+            let runtime = scope.spawn(|| node.start_containerd());
+            let plane = ControlPlane::start_with(
+                &options.name,
+                &directory.join(CONTROL_PLANE),
+                settings,
+                tools.clone(),
+            );
+            runtime.join().map_err(|_| anyhow::anyhow!("the start of containerd panicked"))??;
+            plane
+        })
+    })?;
+    progress::step("start the node and its DNS", || start_node(&node, &plane, directory))
+}
+
+fn start_node(node: &node::Node, plane: &ControlPlane, directory: &Path) -> anyhow::Result<()> {
+    node.join(plane)?;
+    let manifests = directory.join("coredns.yaml");
+    std::fs::write(&manifests, include_str!("cluster/coredns.yaml"))?;
+    shell::output(plane.kubectl().args(["apply", "--server-side", "-f"]).arg(&manifests))?;
+    let alive = || match status::missing(directory, true).first() {
+        Some(component) => {
+            let folder = if node::COMPONENTS.contains(component) { NODE } else { CONTROL_PLANE };
+            bail!("{component} ended; {}", process::last_words(&directory.join(folder), component))
+        }
+        None => Ok(()),
+    };
+    process::wait_until("readiness of the node", Duration::from_mins(2), || {
+        alive()?;
+        Ok(status::node_is_ready(|| plane.kubectl()))
+    })
+    .with_context(|| process::last_words(&directory.join(NODE), "kubelet"))?;
+    process::wait_until("readiness of the DNS server", Duration::from_mins(2), || {
+        alive()?;
+        Ok(status::dns_is_ready(|| plane.kubectl()))
+    })
+    .with_context(|| {
+        shell::output(plane.kubectl().args(["-n", "kube-system", "get", "pods,events"])).unwrap_or_default()
+    })
 }

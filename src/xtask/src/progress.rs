@@ -1,13 +1,27 @@
 //! Progress for people: what is being done, and how long it took.
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// Runs `work` under a title; prints the title when it starts, and the elapsed time when it ends.
+/// How often a long step says that it is still at work.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// Runs `work` under a title; prints the title when it starts, every half minute, and the elapsed time when it ends.
 pub fn step<T>(title: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     eprintln!("==> {title}");
     let started = Instant::now();
-    let result = work();
-    let word = if result.is_ok() { "done" } else { "failed" };
-    eprintln!("    {word} in {}: {title}", seconds(started.elapsed()));
+    let result = std::thread::scope(|scope| {
+        let (done, waiting) = mpsc::channel::<()>();
+        scope.spawn(move || {
+            while waiting.recv_timeout(HEARTBEAT) == Err(mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("    ... {}: {title}", seconds(started.elapsed()));
+            }
+        });
+        let result = work();
+        drop(done);
+        result
+    });
+    let ending = if result.is_ok() { "done" } else { "failed" };
+    eprintln!("    {ending} in {}: {title}", seconds(started.elapsed()));
     result
 }
 

@@ -10,6 +10,7 @@ import (
 	_ "github.com/coredns/coredns/plugin/loop"
 	_ "github.com/coredns/coredns/plugin/ready"
 	_ "github.com/coredns/coredns/plugin/reload"
+	_ "github.com/coredns/coredns/plugin/template"
 
 	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/coremain"
@@ -17,7 +18,7 @@ import (
 
 func init() {
 	dnsserver.Directives = []string{
-		"reload", "ready", "health", "errors", "cache", "loop", "forward", "kubernetes",
+		"reload", "ready", "health", "errors", "cache", "loop", "forward", "kubernetes", "template",
 	}
 }
 
