@@ -1,0 +1,108 @@
+//! The command line, each flag also as an environment variable.
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, ValueEnum};
+
+use crate::digest::Digest;
+
+/// Where Kubernetes looks for the termination message unless the container says otherwise.
+pub const TERMINATION_MESSAGE: &str = "/dev/termination-log";
+
+/// Serves one ONNX model with the Open Inference Protocol v2.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "mlops-model-server",
+    version,
+    after_help = "`mlops-model-server fetch --help` shows the other mode: fetch an artefact into a folder.\n\
+                  Exit codes: 0 drained after SIGTERM, 2 arguments, 10 fetch, 11 digest, 12 load, 13 warm-up."
+)]
+pub struct ServeArguments {
+    /// The artefact.
+    #[command(flatten)]
+    pub model: ModelArguments,
+    /// The model's name in the paths of the protocol.
+    #[arg(long, env = "MLOPS_MODEL_NAME", value_parser = path_segment)]
+    pub model_name: String,
+    /// The model's version in the paths and answers of the protocol; without it the model has no version.
+    #[arg(long, env = "MLOPS_MODEL_VERSION", value_parser = path_segment)]
+    pub model_version: Option<String>,
+    /// The address to listen on.
+    #[arg(long, env = "MLOPS_HTTP", default_value = "0.0.0.0:8080", value_name = "ADDR:PORT")]
+    pub http: SocketAddr,
+    /// ONNX Runtime's shared library; by default libonnxruntime.so* beside this program, or in /usr/lib.
+    #[arg(long, env = "ORT_DYLIB_PATH", value_name = "PATH")]
+    pub onnxruntime: Option<PathBuf>,
+    /// An inference request in JSON to warm up with; by default zeros, with every open dimension 1.
+    #[arg(long, env = "MLOPS_WARM_UP", value_name = "FILE")]
+    pub warm_up: Option<PathBuf>,
+    /// The folder for a downloaded model; by default a temporary folder.
+    #[arg(long, env = "MLOPS_CACHE_DIR", value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+    /// How long to go on accepting connections after SIGTERM, so that everyone learns that this pod is leaving.
+    #[arg(long, env = "MLOPS_DRAIN_SECONDS", default_value_t = 5)]
+    pub drain_seconds: u64,
+    /// The largest request body.
+    #[arg(long, env = "MLOPS_MAX_BODY_BYTES", default_value_t = 4 * 1024 * 1024)]
+    pub max_body_bytes: usize,
+    /// The largest sum of the bodies of requests in progress; a request beyond it waits up to 5 s, then gets 503.
+    #[arg(long, env = "MLOPS_MAX_BODIES_BYTES", default_value_t = 64 * 1024 * 1024)]
+    pub max_bodies_bytes: usize,
+    /// Threads that serve and infer; 0 is one for each processor.
+    #[arg(long, env = "MLOPS_THREADS", default_value_t = 0)]
+    pub threads: usize,
+}
+
+/// Fetches a model's artefact into a folder and verifies it, for a server that can't do so itself.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "mlops-model-server fetch", version)]
+pub struct FetchArguments {
+    /// The artefact.
+    #[command(flatten)]
+    pub model: ModelArguments,
+    /// The folder to put the artefact in; its file name is the last segment of the URI's path.
+    #[arg(long, env = "MLOPS_TO", value_name = "DIR")]
+    pub to: PathBuf,
+}
+
+/// What both modes need.
+#[derive(Args, Clone, Debug)]
+pub struct ModelArguments {
+    /// A path, file://, http:// or https://; a folder stands for the one .onnx file in it.
+    #[arg(long, env = "MLOPS_MODEL_URI", value_name = "URI", hide_env_values = true)]
+    pub model_uri: String,
+    /// The digest that the artefact must have.
+    #[arg(long, env = "MLOPS_MODEL_DIGEST", value_name = "sha256:HEX")]
+    pub model_digest: Option<Digest>,
+    /// The largest artefact.
+    #[arg(long, env = "MLOPS_MAX_MODEL_BYTES", default_value_t = 2 * 1024 * 1024 * 1024)]
+    pub max_model_bytes: u64,
+    /// Certificates to trust besides the system's, in PEM.
+    #[arg(long, env = "MLOPS_CA_FILE", value_name = "PATH")]
+    pub ca_file: Option<PathBuf>,
+    /// The file that gets the cause of a failed start as one JSON line, if it exists.
+    #[arg(long, env = "MLOPS_TERMINATION_MESSAGE", default_value = TERMINATION_MESSAGE, value_name = "PATH")]
+    pub termination_message: PathBuf,
+    /// What to log: error, warn, info, debug, or a tracing filter.
+    #[arg(long, env = "MLOPS_LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+    /// How to log.
+    #[arg(long, env = "MLOPS_LOG_FORMAT", default_value = "json")]
+    pub log_format: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+fn path_segment(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 253 || text.contains(['/', '?', '#', '%']) {
+        return Err("use 1 to 253 characters without / ? # %".to_owned());
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,231 @@
+//! Starts servers, talks to them, and serves files to them.
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// ONNX Runtime's library: ORT_DYLIB_PATH, else where `xtask::python::onnxruntime_library` puts it.
+pub(crate) fn library() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/mlops-operator");
+    let cache = std::env::var_os("MLOPS_CACHE").map_or_else(
+        || std::env::var_os("XDG_CACHE_HOME").map_or_else(home, |path| PathBuf::from(path).join("mlops-operator")),
+        PathBuf::from,
+    );
+    let path = std::env::var_os("ORT_DYLIB_PATH")
+        .map_or_else(|| cache.join("onnxruntime-1.31.1/libonnxruntime.so.1.31.1"), PathBuf::from);
+    assert!(path.is_file(), "{} is missing; run `cargo xtask test`, which fetches it", path.display());
+    path
+}
+
+/// A file of the demo model.
+pub(crate) fn demo(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/models/breast-cancer").join(name)
+}
+
+/// A small model of the tests.
+pub(crate) fn model(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models").join(name)
+}
+
+/// The digest of a demo model, as committed.
+pub(crate) fn digest(name: &str) -> String {
+    let digests = std::fs::read_to_string(demo("digests.txt")).unwrap();
+    let line = digests.lines().find(|line| line.ends_with(name)).unwrap();
+    format!("sha256:{}", line.split_whitespace().next().unwrap())
+}
+
+/// The reference rows.
+pub(crate) fn rows() -> Vec<Value> {
+    let text = std::fs::read_to_string(demo("rows.json")).unwrap();
+    let document: Value = serde_json::from_str(&text).unwrap();
+    document["rows"].as_array().unwrap().clone()
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mlops-model-server"));
+    command.args(arguments).env("ORT_DYLIB_PATH", library()).stdin(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// How a process ended that was expected to end by itself.
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) reason: String,
+    pub(crate) message: String,
+    pub(crate) log: String,
+}
+
+/// Runs the program to its end, with a termination message file.
+pub(crate) fn run(arguments: &[&str]) -> Ended {
+    let folder = tempfile::tempdir().unwrap();
+    let termination = folder.path().join("termination-log");
+    std::fs::write(&termination, "").unwrap();
+    let output = command(arguments).env("MLOPS_TERMINATION_MESSAGE", &termination).output().unwrap();
+    let text = std::fs::read_to_string(&termination).unwrap();
+    let written: Value = serde_json::from_str(&text).unwrap_or_default();
+    let word = |key: &str| written[key].as_str().unwrap_or_default().to_owned();
+    Ended {
+        code: output.status.code().unwrap(),
+        reason: word("reason"),
+        message: word("message"),
+        log: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Runs a server that must not come up.
+pub(crate) fn fail(uri: &str, more: &[&str]) -> Ended {
+    let mut arguments = vec!["--model-uri", uri, "--model-name", "demo", "--http", "127.0.0.1:0"];
+    arguments.extend(more);
+    run(&arguments)
+}
+
+/// A running server.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) client: reqwest::Client,
+    pub(crate) termination: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// Starts a server and waits until it listens.
+    pub(crate) fn start(uri: &str, more: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let termination = folder.path().join("termination-log");
+        std::fs::write(&termination, "left by an earlier start").unwrap();
+        let mut arguments = vec!["--model-uri", uri, "--model-name", "demo", "--http", "127.0.0.1:0"];
+        arguments.extend(more);
+        let mut child = command(&arguments).env("MLOPS_TERMINATION_MESSAGE", &termination).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut first = String::new();
+        log.read_line(&mut first).unwrap();
+        let line: Value = serde_json::from_str(&first).unwrap_or_else(|_| panic!("no log line: {first}"));
+        let address = line["address"].as_str().unwrap_or_else(|| panic!("no address: {first}")).parse().unwrap();
+        std::thread::spawn(move || {
+            let mut rest = String::new();
+            let _ = log.read_to_string(&mut rest);
+            // Shown by the test harness when the test fails.
+            println!("{rest}");
+        });
+        Self { child, address, client: client(), termination, _folder: folder }
+    }
+
+    /// Starts a server and waits until it is ready.
+    pub(crate) async fn ready(uri: &str, more: &[&str]) -> Self {
+        let server = Self::start(uri, more);
+        server.wait_until_ready().await;
+        server
+    }
+
+    pub(crate) async fn wait_until_ready(&self) {
+        let started = Instant::now();
+        while self.get("/v2/health/ready").await.0 != 200 {
+            assert!(started.elapsed() < DEADLINE, "the server does not become ready");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) async fn get_text(&self, path: &str) -> (u16, String) {
+        let response = self.client.get(self.url(path)).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
+        let (status, text) = self.get_text(path).await;
+        (status, serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
+        let response = self.client.post(self.url(path)).body(body).send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default())
+    }
+
+    pub(crate) async fn infer(&self, request: &Value) -> (u16, Value) {
+        self.post("/v2/models/demo/infer", request.to_string()).await
+    }
+
+    pub(crate) fn terminate(&self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    }
+
+    /// Waits for the process to end by itself and returns its exit code.
+    pub(crate) async fn exit_code(&mut self) -> i32 {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code().unwrap();
+            }
+            assert!(started.elapsed() < DEADLINE, "the server does not end");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap()
+}
+
+/// An HTTP server of files; counts its requests.
+pub(crate) struct Files {
+    pub(crate) address: SocketAddr,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Files {
+    /// Answers every request with `answer`, which is given the number of the request, from 1.
+    pub(crate) async fn start<F>(answer: F) -> Self
+    where
+        F: Fn(usize, Request) -> Response + Clone + Send + Sync + 'static,
+    {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&requests);
+        let router = Router::new().fallback(move |request: Request| {
+            let response = answer(counter.fetch_add(1, Ordering::SeqCst) + 1, request);
+            async move { response }
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serve = axum::serve(listener, router);
+        tokio::spawn(async move { serve.await });
+        Self { address, requests }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+/// A response with a status only.
+pub(crate) fn status(code: u16) -> Response {
+    StatusCode::from_u16(code).unwrap().into_response()
+}
