@@ -88,8 +88,8 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         Command::Up(options) => {
             let cluster = up(&options)?;
             let programs = cluster.kubectl.parent().unwrap_or(Path::new("/usr/bin"));
-            println!("export KUBECONFIG={}", cluster.kubeconfig.display());
-            println!("export PATH={}:$PATH  # kubectl is here", programs.display());
+            say(&format!("export KUBECONFIG={}", cluster.kubeconfig.display()));
+            say(&format!("export PATH={}:$PATH  # kubectl is here", programs.display()));
             Ok(())
         }
         Command::Down { name } => down(&name),
@@ -134,8 +134,34 @@ impl Cluster {
     /// kubectl, with that kubeconfig.
     pub fn kubectl(&self) -> Process {
         let mut command = Process::new(&self.kubectl);
-        command.env("KUBECONFIG", &self.kubeconfig);
+        self.address(&mut command);
         command
+    }
+
+    /// Where the API server writes one line of JSON per request; only of a cluster that was started here.
+    pub fn audit_log(&self) -> Option<PathBuf> {
+        Some(control_plane::audit_log(self.control_plane()?))
+    }
+
+    /// Makes a client certificate for a user in at most two groups, and returns the kubeconfig that uses it.
+    pub fn certificate_for(&self, user: &str, groups: &[&str]) -> anyhow::Result<PathBuf> {
+        let directory =
+            self.control_plane().context("only a cluster that was started here gives certificates")?;
+        let path = "jsonpath={.clusters[0].cluster.server}";
+        let server = shell::output(self.kubectl().args(["config", "view", "-o", path]))?;
+        control_plane::certificate_for(directory, &server, user, groups)
+    }
+
+    fn control_plane(&self) -> Option<&Path> {
+        if matches!(self.place, Place::Elsewhere(_)) { None } else { self.kubeconfig.parent() }
+    }
+
+    fn address(&self, command: &mut Process) {
+        command.env("KUBECONFIG", &self.kubeconfig);
+        // An existing cluster may be behind a proxy; one on this machine never is.
+        if !matches!(self.place, Place::Elsewhere(_)) {
+            process::without_proxy(command);
+        }
     }
 
     /// helm, with that kubeconfig; built first where it is missing.
@@ -147,7 +173,7 @@ impl Cluster {
             None => tools::ensure_only(&[Module::Helm])?.helm(),
         };
         let mut command = Process::new(program);
-        command.env("KUBECONFIG", &self.kubeconfig);
+        self.address(&mut command);
         Ok(command)
     }
 
@@ -165,10 +191,17 @@ impl Cluster {
     }
 }
 
+/// Prints a line for whoever called; a reader that went away wants no more.
+fn say(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// The file that a start writes last.
 const READY: &str = "ready";
 
 fn directory(name: &str) -> anyhow::Result<PathBuf> {
-    if name.is_empty() || certificate::file_name(name) != name || name.starts_with('.') {
+    if name.is_empty() || certificate::file_name(name) != name || name.contains('.') {
         bail!("the name {name:?} can't be a folder's; use letters, digits and hyphens");
     }
     let parent = cache::root()?.join("cluster");
@@ -180,7 +213,13 @@ fn directory(name: &str) -> anyhow::Result<PathBuf> {
 fn running(directory: &Path, options: &Options) -> anyhow::Result<Option<Cluster>> {
     let Ok(kind) = std::fs::read_to_string(directory.join(READY)) else { return Ok(None) };
     let full = kind == "full";
-    if !status::missing(directory, full).is_empty() {
+    let missing = status::missing(directory, full);
+    if !missing.is_empty() {
+        eprintln!(
+            "the cluster {} is not whole ({} ended): it starts anew, without its objects",
+            options.name,
+            missing.join(", ")
+        );
         return Ok(None);
     }
     let cluster = Cluster {

@@ -24,18 +24,32 @@ impl Authority {
     /// Makes a new authority and writes its certificate and key.
     pub(super) fn create(folder: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
-        let mut parameters = CertificateParams::default();
-        parameters.distinguished_name = DistinguishedName::new();
-        parameters.distinguished_name.push(DnType::CommonName, "mlops-operator cluster");
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        parameters.key_usages =
-            vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+        let parameters = Self::parameters();
         let key = KeyPair::generate()?;
         let certificate = parameters.self_signed(&key)?;
         let authority = Self { folder: folder.to_owned(), issuer: Issuer::new(parameters, key) };
         std::fs::write(authority.certificate(), certificate.pem())?;
         write_secret(&authority.key(), &authority.issuer.key().serialize_pem())?;
         Ok(authority)
+    }
+
+    /// The authority that was made in this folder before.
+    pub(super) fn open(folder: &Path) -> anyhow::Result<Self> {
+        let path = folder.join("ca.key");
+        let key =
+            std::fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
+        let issuer = Issuer::new(Self::parameters(), KeyPair::from_pem(&key)?);
+        Ok(Self { folder: folder.to_owned(), issuer })
+    }
+
+    fn parameters() -> CertificateParams {
+        let mut parameters = CertificateParams::default();
+        parameters.distinguished_name = DistinguishedName::new();
+        parameters.distinguished_name.push(DnType::CommonName, "mlops-operator cluster");
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.key_usages =
+            vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+        parameters
     }
 
     /// The authority's own certificate.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use super::certificate::{self, Authority, Pair, write_kubeconfig};
+use super::certificate::{Authority, Pair, file_name, write_kubeconfig};
 use super::process::{self, Lifetime};
 use crate::shell;
 use crate::tools::Tools;
@@ -107,7 +107,7 @@ impl ControlPlane {
 
     /// Where the API server writes one line of JSON per request: who, what, when; no bodies.
     pub fn audit_log(&self) -> PathBuf {
-        self.directory.join("logs/audit.log")
+        audit_log(&self.directory)
     }
 
     /// The folder that holds everything of this control plane.
@@ -124,15 +124,13 @@ impl ControlPlane {
     pub fn kubectl(&self) -> Command {
         let mut command = Command::new(self.tools.kubectl());
         command.env("KUBECONFIG", self.kubeconfig());
+        process::without_proxy(&mut command);
         command
     }
 
     /// Makes a client certificate for a user in at most two groups, and returns the kubeconfig that uses it.
     pub fn certificate_for(&self, user: &str, groups: &[&str]) -> anyhow::Result<PathBuf> {
-        let pair = self.authority.client(user, groups)?;
-        let path = self.directory.join(format!("{}.kubeconfig", certificate::file_name(user)));
-        self.write_kubeconfig(&path, &pair)?;
-        Ok(path)
+        certificate_for(&self.directory, &self.api_server_url(), user, groups)
     }
 
     /// Kills the API server the hard way; the database keeps what was acknowledged.
@@ -307,6 +305,8 @@ impl ControlPlane {
             ] {
                 command.arg(format!("--{flag}={}", certificates.join(file).display()));
             }
+            // Its default is a folder of the system, which it makes.
+            command.arg(format!("--flex-volume-plugin-dir={}", self.file("volume-plugins").display()));
             self.spawn(CONTROLLER_MANAGER, &mut command)?;
         }
         if self.options.scheduler {
@@ -351,6 +351,26 @@ pub(super) const COMPONENTS: [&str; 4] = [ETCD, API_SERVER, CONTROLLER_MANAGER, 
 /// Where the administrator's kubeconfig of the cluster in this folder is.
 pub(super) fn kubeconfig(directory: &Path) -> PathBuf {
     directory.join("kubeconfig")
+}
+
+/// Where the API server of the control plane in this folder writes what was asked.
+pub(super) fn audit_log(directory: &Path) -> PathBuf {
+    directory.join("logs/audit.log")
+}
+
+/// Makes a client certificate of the control plane in this folder, and the kubeconfig that uses it.
+pub(super) fn certificate_for(
+    directory: &Path,
+    server: &str,
+    user: &str,
+    groups: &[&str],
+) -> anyhow::Result<PathBuf> {
+    let authority = Authority::open(&directory.join("certificates"))?;
+    // A user may have the name of a component; what the components use stays as it is.
+    let pair = authority.server(&format!("user-{user}"), user, groups, &[])?;
+    let path = directory.join(format!("user-{}.kubeconfig", file_name(user)));
+    write_kubeconfig(&path, server, &authority.certificate(), &pair)?;
+    Ok(path)
 }
 
 /// Ends the processes of a control plane and removes its folder's content.

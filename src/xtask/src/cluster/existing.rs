@@ -19,7 +19,7 @@ pub(super) fn connect(context: &str) -> anyhow::Result<Cluster> {
     let text = shell::output(&mut view).with_context(|| {
         format!("the kubeconfig has no usable context {context}; kubectl config get-contexts lists them")
     })?;
-    let folder = cache::root()?.join("cluster/contexts");
+    let folder = cache::root()?.join("contexts");
     std::fs::create_dir_all(&folder)?;
     let kubeconfig = folder.join(format!("{}.kubeconfig", certificate::file_name(context)));
     certificate::write_secret(&kubeconfig, &text)?;

@@ -51,6 +51,7 @@ impl Node {
         let mut command =
             Command::new(packages::on_path("ctr").context("ctr of containerd is not installed")?);
         command.arg("-a").arg(self.file("containerd.sock")).args(["-n", "k8s.io"]);
+        process::mark("ctr", &self.directory, &mut command);
         Ok(command)
     }
 
@@ -75,8 +76,10 @@ impl Node {
 
     /// Makes the images of an archive available to pods.
     pub(super) fn load_image(&self, archive: &Path) -> anyhow::Result<()> {
-        shell::output(self.ctr()?.args(["images", "import", "--digests"]).arg(archive))
-            .with_context(|| format!("failed to load {}", archive.display()))?;
+        shell::output(
+            self.ctr()?.args(["images", "import", "--snapshotter", self.snapshotter()]).arg(archive),
+        )
+        .with_context(|| format!("failed to load {}", archive.display()))?;
         Ok(())
     }
 
@@ -112,7 +115,15 @@ impl Node {
         process::spawn(component, &self.directory, Lifetime::Detached, command).map(drop)
     }
 
+    /// An overlay can't lie on an overlay, which is what a container's own disk is; copies can.
+    fn snapshotter(&self) -> &'static str {
+        const OVERLAY: u64 = 0x794c_7630;
+        let below = rustix::fs::statfs(&self.directory).map(|system| system.f_type as u64);
+        if below == Ok(OVERLAY) { "native" } else { "overlayfs" }
+    }
+
     fn containerd_settings(&self) -> String {
+        let snapshotter = self.snapshotter();
         let pause = images::PAUSE;
         let [root, state, socket, opt, runc, conf, registries] = [
             self.text("containerd"),
@@ -141,7 +152,7 @@ tolerate_missing_hugetlb_controller = true
 netns_mounts_under_state_dir = true
 stream_server_address = "127.0.0.1"
 [plugins."io.containerd.grpc.v1.cri".containerd]
-snapshotter = "overlayfs"
+snapshotter = "{snapshotter}"
 default_runtime_name = "runc"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"

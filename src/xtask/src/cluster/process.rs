@@ -31,7 +31,7 @@ pub(super) struct Running {
     pub(super) component: String,
     pub(super) directory: PathBuf,
     owner: Option<String>,
-    started: u64,
+    pub(super) started: u64,
 }
 
 /// Starts a component; its output goes to `logs/COMPONENT.log` in the cluster's folder.
@@ -47,13 +47,26 @@ pub(super) fn spawn(
     let path = log(directory, component);
     let output = std::fs::File::options().create(true).append(true).open(&path)?;
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-    command.env(DIRECTORY, directory).env(COMPONENT, component).env_remove(OWNER);
+    mark(component, directory, command);
+    without_proxy(command);
     if lifetime == Lifetime::Owned {
         command.env(OWNER, identity(std::process::id().try_into()?));
     }
     // A group of its own: Ctrl-C on the terminal ends the command, not the cluster.
     command.process_group(0).current_dir(directory);
     command.spawn().with_context(|| format!("failed to start {component}"))
+}
+
+/// Lets a command reach the cluster itself: a proxy knows no way to an address of this machine.
+pub(super) fn without_proxy(command: &mut Command) {
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+        command.env_remove(name).env_remove(name.to_lowercase());
+    }
+}
+
+/// Marks a command, so that the end of the cluster in this folder is its end too.
+pub(super) fn mark(component: &str, directory: &Path, command: &mut Command) {
+    command.env(DIRECTORY, directory).env(COMPONENT, component).env_remove(OWNER);
 }
 
 /// Where a component writes.

@@ -37,7 +37,7 @@ pub(super) fn print(name: &str) -> anyhow::Result<()> {
     let mut broken = Vec::new();
     let mut line = |component: &str, state: Result<String, &str>| {
         let word = state.as_ref().map_or_else(|word| (*word).to_owned(), Clone::clone);
-        println!("{component:<26}{word}");
+        super::say(&format!("{component:<26}{word}"));
         if state.is_err() {
             broken.push(component.to_owned());
         }
@@ -54,6 +54,7 @@ pub(super) fn print(name: &str) -> anyhow::Result<()> {
     let kubectl = || {
         let mut command = Command::new(&program);
         command.env("KUBECONFIG", &kubeconfig).arg("--request-timeout=5s");
+        process::without_proxy(&mut command);
         command
     };
     let answers = shell::output(kubectl().args(["get", "--raw", "/readyz"])).is_ok();
@@ -63,7 +64,7 @@ pub(super) fn print(name: &str) -> anyhow::Result<()> {
         line("node", ready(answers && node_is_ready(kubectl)));
         line("CoreDNS", ready(answers && dns_is_ready(kubectl)));
     }
-    println!("export KUBECONFIG={}", kubeconfig.display());
+    super::say(&format!("export KUBECONFIG={}", kubeconfig.display()));
     if !broken.is_empty() {
         bail!("the cluster {name} is not whole ({}); {hint}", broken.join(", "));
     }

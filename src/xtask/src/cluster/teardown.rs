@@ -186,6 +186,8 @@ fn remove_traces(directory: &Path) -> anyhow::Result<()> {
             remove_file(&result)?;
         }
     }
+    // The kubelet listens here whatever its root folder is; nobody does any more.
+    remove_file(Path::new("/var/lib/kubelet/device-plugins/kubelet.sock"))?;
     for folder in [
         "/run/containerd/s",
         "/run/containerd/fifo",
@@ -194,6 +196,8 @@ fn remove_traces(directory: &Path) -> anyhow::Result<()> {
         "/var/lib/cni/results",
         "/var/lib/cni/cache",
         "/var/lib/cni",
+        "/var/lib/kubelet/device-plugins",
+        "/var/lib/kubelet",
     ] {
         // Only when empty: others may have something there.
         let _ = std::fs::remove_dir(folder);
