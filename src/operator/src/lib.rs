@@ -1,1 +1,29 @@
-//! Stub.
+//! Effects: watch, observe, execute, report. One loop, one executor, one reporter for all kinds.
+//!
+//! ```text
+//! watch --> Store --observe--> World --plan--> Plan --execute--> API server
+//!             ^                                  |
+//!             +-------- own writes --------------+--report--> status, events, metrics
+//! ```
+//!
+//! Invariant: `execute` and `report` are the only places that write, and write nothing once the lease has expired.
+//! Invariant: no Secret and no ConfigMap is watched or read.
+
+pub mod arguments;
+mod execute;
+mod failure;
+pub mod kinds;
+mod lease;
+pub mod metrics;
+mod observe;
+mod queue;
+mod reconcile;
+mod report;
+mod resource;
+mod run;
+mod server;
+mod store;
+mod telemetry;
+mod watch;
+
+pub use run::{check, run};

@@ -1,0 +1,74 @@
+//! The command line and environment of the operator.
+use std::net::SocketAddr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Serves machine-learning models on Kubernetes, as declared by custom resources.
+#[derive(Debug, Parser)]
+#[command(name = "mlops-operator", version)]
+pub struct Arguments {
+    /// Something else than running the controllers.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    /// How to run the controllers.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// Something else than running the controllers.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Ask a health address, and fail unless it answers 200.
+    Check {
+        /// The address, such as <http://mlops-operator.mlops-system.svc:8080/readyz>.
+        #[arg(long)]
+        url: String,
+    },
+    /// Print the table of metrics, in Markdown.
+    #[command(hide = true)]
+    MetricsTable,
+}
+
+/// How to run the controllers.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// The namespace of the operator, with its lease and the default ServingRuntimes.
+    #[arg(long, env = "MLOPS_OPERATOR_NAMESPACE", default_value = "mlops-system")]
+    pub operator_namespace: String,
+    /// The image of the model server, which also fetches models for other containers.
+    #[arg(long, env = "MLOPS_MODEL_SERVER_IMAGE", default_value = "mlops-model-server:latest")]
+    pub model_server_image: String,
+    /// A namespace to watch; repeat for several. Without it, all namespaces.
+    #[arg(long = "watch-namespace", env = "MLOPS_WATCH_NAMESPACES", value_delimiter = ',')]
+    pub watch_namespaces: Vec<String>,
+    /// The address of /healthz, /readyz, /metrics and, from this host only, PUT /log-level.
+    #[arg(long, env = "MLOPS_HTTP", default_value = "0.0.0.0:8080")]
+    pub http: SocketAddr,
+    /// The log filter: a level, or targets with levels, such as info,operator=debug.
+    #[arg(long, env = "MLOPS_LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+    /// The log format.
+    #[arg(long, env = "MLOPS_LOG_FORMAT", default_value = "json")]
+    pub log_format: LogFormat,
+    /// Whether to work only while holding the lease, so that several replicas can run.
+    #[arg(long, env = "MLOPS_LEADER_ELECTION", default_value_t = true, action = clap::ArgAction::Set)]
+    pub leader_election: bool,
+    /// The name under which the lease is held; the pod's name without it.
+    #[arg(long, env = "MLOPS_IDENTITY")]
+    pub identity: Option<String>,
+    /// How many objects are worked on at once.
+    #[arg(long, env = "MLOPS_WORKERS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub workers: u16,
+    /// Where to send traces by OTLP over HTTP, such as <http://collector:4318>. Without it, nowhere.
+    #[arg(long, env = "MLOPS_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
+}
+
+/// The log format.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// Plain text.
+    Text,
+}

@@ -1,0 +1,124 @@
+//! Performs the steps of a plan in order and stops at the first failure.
+//!
+//! Invariant: every write of an object that a plan asks for happens here, and only while the lease holds.
+use std::time::Duration;
+
+use kube::api::{ApiResource, DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
+use kube::{Api, Client};
+use plan::failure::{Class, Failure};
+use plan::{Apply, Delete, FieldManager, Step};
+
+use crate::failure::{classify, timed_out};
+use crate::lease::Leadership;
+use crate::resource::{Object, child_resource};
+use crate::store::{ObjectName, Sight, Source, Store};
+
+/// The longest that one call may take: shorter than what remains of a lease that was just renewed.
+pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(5);
+
+/// What the executor works with.
+#[derive(Clone)]
+pub(crate) struct Executor {
+    pub(crate) client: Client,
+    pub(crate) store: Store,
+    pub(crate) leadership: Leadership,
+}
+
+impl Executor {
+    /// Performs one step. What the API server answers is put into the store, so that the next plan sees it.
+    pub(crate) async fn execute(&self, owner_uid: &str, step: &Step) -> Result<(), Failure> {
+        match step {
+            Step::Apply(apply) => self.apply(owner_uid, apply).await,
+            Step::Delete(delete) => self.delete(delete).await,
+        }
+    }
+
+    async fn apply(&self, owner_uid: &str, step: &Apply) -> Result<(), Failure> {
+        let api: Api<Object> = self.api(&step.namespace, &child_resource(step.kind));
+        let what = format!("apply {} {}/{}", step.kind, step.namespace, step.name);
+        if step.create && step.kind.could_adopt_silently() {
+            self.refuse_stranger(&api, owner_uid, step).await?;
+        }
+        let parameters = PatchParams {
+            field_manager: Some(step.manager.name().to_owned()),
+            // A new object must not take over a stranger's fields; on our own, what we want wins.
+            force: !step.create,
+            ..PatchParams::default()
+        };
+        let patch = Patch::Apply(&step.body);
+        let written =
+            self.call(&what, api.patch(&step.name, &parameters, &patch)).await.map_err(|failure| {
+                let stranger = failure.class == Class::Conflict;
+                if stranger { stranger_found(step, &failure.message) } else { failure }
+            })?;
+        if step.manager == FieldManager::Operator {
+            self.store.apply(Source::Child(step.kind), Sight::from(written));
+        }
+        Ok(())
+    }
+
+    /// Looks for an object of the same name that an apply would take over without a conflict.
+    async fn refuse_stranger(&self, api: &Api<Object>, owner_uid: &str, step: &Apply) -> Result<(), Failure> {
+        let what = format!("look for {} {}/{}", step.kind, step.namespace, step.name);
+        let found = self.call(&what, api.get_metadata_opt(&step.name)).await?;
+        let Some(found) = found else { return Ok(()) };
+        let owners = found.metadata.owner_references.unwrap_or_default();
+        if owners.iter().any(|owner| owner.uid == owner_uid) {
+            return Ok(());
+        }
+        Err(stranger_found(step, "it has another owner or none"))
+    }
+
+    async fn delete(&self, step: &Delete) -> Result<(), Failure> {
+        let api: Api<Object> = self.api(&step.namespace, &child_resource(step.kind));
+        let what = format!("delete {} {}/{}", step.kind, step.namespace, step.name);
+        let preconditions = Preconditions { uid: Some(step.uid.clone()), resource_version: None };
+        let parameters = DeleteParams {
+            preconditions: Some(preconditions),
+            propagation_policy: Some(PropagationPolicy::Background),
+            ..DeleteParams::default()
+        };
+        let name = ObjectName::new(&step.namespace, &step.name);
+        match self.call_kube(&what, api.delete(&step.name, &parameters)).await? {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
+            Err(error) => return Err(classify(&what, &error)),
+        }
+        self.store.delete(Source::Child(step.kind), &name, u64::MAX);
+        Ok(())
+    }
+
+    /// The API of a kind in a namespace.
+    pub(crate) fn api(&self, namespace: &str, resource: &ApiResource) -> Api<Object> {
+        Api::namespaced_with(self.client.clone(), namespace, resource)
+    }
+
+    /// Makes a call that writes or precedes a write: within its limit, and only while the lease holds.
+    pub(crate) async fn call<T>(
+        &self,
+        what: &str,
+        call: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, Failure> {
+        self.call_kube(what, call).await?.map_err(|error| classify(what, &error))
+    }
+
+    async fn call_kube<T>(
+        &self,
+        what: &str,
+        call: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<Result<T, kube::Error>, Failure> {
+        if !self.leadership.holds() {
+            let message = format!("failed to {what}: another replica leads");
+            return Err(Failure { class: Class::Transient, message });
+        }
+        tokio::time::timeout(CALL_LIMIT, call).await.map_err(|_| timed_out(what, CALL_LIMIT))
+    }
+}
+
+fn stranger_found(step: &Apply, detail: &str) -> Failure {
+    let message = format!(
+        "{} {} exists and belongs to somebody else ({detail}): rename the Endpoint, or delete the {}",
+        step.kind, step.name, step.kind
+    );
+    Failure { class: Class::Conflict, message }
+}

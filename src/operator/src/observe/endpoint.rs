@@ -1,0 +1,66 @@
+//! The world of an Endpoint.
+use api::{Endpoint, ServingRuntimeSpec};
+use jiff::Timestamp;
+use plan::endpoint::{RuntimeFacts, World, plan};
+use plan::{ChildKind, Children, Observed, Settings};
+
+use crate::kinds::Primary;
+use crate::report::Decision;
+use crate::resource::Object;
+use crate::store::{ObjectName, Source, Store};
+
+/// Observes an Endpoint and decides what to do about it.
+pub(crate) fn decide(
+    store: &Store,
+    name: &ObjectName,
+    settings: &Settings,
+    now: Timestamp,
+) -> anyhow::Result<Option<Decision>> {
+    let Some(object) = store.object(Source::Primary(Primary::Endpoint), name)? else { return Ok(None) };
+    if object.metadata.deletion_timestamp.is_some() {
+        return Ok(None);
+    }
+    let old_status = object.status.clone();
+    let endpoint = Endpoint {
+        metadata: object.metadata,
+        spec: serde_json::from_value(object.spec)?,
+        status: (!object.status.is_null()).then(|| serde_json::from_value(object.status)).transpose()?,
+    };
+    let metadata = endpoint.metadata.clone();
+    let world = World {
+        now,
+        endpoint,
+        runtimes: runtimes(store, &name.namespace)?,
+        children: children(store, name)?,
+        pods: store.pods_of(name),
+        settings: settings.clone(),
+    };
+    Decision::new(metadata, old_status, plan(&world)).map(Some)
+}
+
+fn runtimes(store: &Store, namespace: &str) -> anyhow::Result<Vec<RuntimeFacts>> {
+    let mut objects = store.objects_in(Primary::ServingRuntime, namespace)?;
+    if namespace != store.operator_namespace() {
+        objects.extend(store.objects_in(Primary::ServingRuntime, store.operator_namespace())?);
+    }
+    let living = objects.into_iter().filter(|object| object.metadata.deletion_timestamp.is_none());
+    living.map(runtime).collect()
+}
+
+fn runtime(object: Object) -> anyhow::Result<RuntimeFacts> {
+    Ok(RuntimeFacts {
+        namespace: object.metadata.namespace.unwrap_or_default(),
+        name: object.metadata.name.unwrap_or_default(),
+        spec: serde_json::from_value::<ServingRuntimeSpec>(object.spec)?,
+    })
+}
+
+fn children(store: &Store, name: &ObjectName) -> anyhow::Result<Children> {
+    let mut children = Children::new();
+    for kind in ChildKind::ALL {
+        if let Some(object) = store.object(Source::Child(kind), name)? {
+            children.insert(kind, Observed::from_body(serde_json::to_value(object)?));
+        }
+    }
+    Ok(children)
+}

@@ -1,0 +1,30 @@
+//! The world of a ServingRuntime.
+use api::ServingRuntime;
+use jiff::Timestamp;
+use plan::Settings;
+use plan::serving_runtime::{World, plan};
+
+use crate::kinds::Primary;
+use crate::report::Decision;
+use crate::store::{ObjectName, Source, Store};
+
+/// Observes a ServingRuntime and decides what to do about it.
+pub(crate) fn decide(
+    store: &Store,
+    name: &ObjectName,
+    _settings: &Settings,
+    now: Timestamp,
+) -> anyhow::Result<Option<Decision>> {
+    let Some(object) = store.object(Source::Primary(Primary::ServingRuntime), name)? else { return Ok(None) };
+    if object.metadata.deletion_timestamp.is_some() {
+        return Ok(None);
+    }
+    let old_status = object.status.clone();
+    let metadata = object.metadata.clone();
+    let runtime = ServingRuntime {
+        metadata: object.metadata,
+        spec: serde_json::from_value(object.spec)?,
+        status: (!object.status.is_null()).then(|| serde_json::from_value(object.status)).transpose()?,
+    };
+    Decision::new(metadata, old_status, plan(&World { now, runtime })).map(Some)
+}

@@ -1,0 +1,245 @@
+//! The one loop: takes objects from the queue, decides, executes, reports, and says when to look again.
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use futures::FutureExt as _;
+use jiff::Timestamp;
+use plan::failure::{Class, Failure};
+use plan::{Next, Settings};
+use tokio::sync::{Notify, watch};
+use tracing::Instrument as _;
+
+use crate::kinds::{Kind, Primary};
+use crate::metrics::Metrics;
+use crate::queue::{Attempts, Queue};
+use crate::report::{Decision, Reporter};
+use crate::store::{Item, Store};
+
+/// Everything that the loop works with. Cheap to share.
+#[derive(Clone)]
+pub(crate) struct Loop {
+    pub(crate) kinds: Arc<[Kind]>,
+    pub(crate) store: Store,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) reporter: Reporter,
+    pub(crate) metrics: Metrics,
+    pub(crate) work: Arc<Work>,
+}
+
+/// The queue, and who waits for it.
+#[derive(Default)]
+pub(crate) struct Work {
+    queue: Mutex<Queue>,
+    more: Notify,
+}
+
+impl Work {
+    /// Asks for objects to be reconciled at a time.
+    pub(crate) fn push(&self, items: Vec<Item>, at: Instant) {
+        if items.is_empty() {
+            return;
+        }
+        let mut queue = self.queue();
+        for item in items {
+            queue.push(item, at);
+        }
+        drop(queue);
+        self.more.notify_waiters();
+        self.more.notify_one();
+    }
+
+    async fn pop(&self) -> Item {
+        loop {
+            let more = self.more.notified();
+            let due = {
+                let mut queue = self.queue();
+                if let Some(item) = queue.pop(Instant::now()) {
+                    // Another worker may have missed the word while this one took it.
+                    self.more.notify_one();
+                    return item;
+                }
+                queue.next_due()
+            };
+            let wait = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! { () = more => {}, () = wait => {} }
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is remembered of objects between reconciles.
+#[derive(Default)]
+pub(crate) struct Memory {
+    attempts: Attempts<Item>,
+    ready: BTreeMap<Item, bool>,
+}
+
+impl Loop {
+    /// Works until told to stop; an object that is being worked on is finished first.
+    pub(crate) async fn work(self, memory: Arc<Mutex<Memory>>, mut stop: watch::Receiver<bool>) {
+        let mut leadership = self.reporter.executor.leadership.clone();
+        loop {
+            let item = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return,
+                item = async { leadership.acquired().await; self.work.pop().await } => item,
+            };
+            if let Some(kind) = self.kinds.iter().find(|kind| kind.primary == item.primary) {
+                let (namespace, name) = (&*item.object.namespace, &*item.object.name);
+                let span = tracing::info_span!("reconcile", controller = kind.name, namespace, name);
+                let next = self.reconcile(kind, &item, &memory).instrument(span).await;
+                self.work.queue().done(&item);
+                if let Next::After(wait) = next {
+                    self.work.push(vec![item], Instant::now() + wait);
+                }
+            } else {
+                self.work.queue().done(&item);
+            }
+        }
+    }
+
+    /// Reconciles one object, whatever happens inside: a panic concerns this object only.
+    async fn reconcile(&self, kind: &Kind, item: &Item, memory: &Mutex<Memory>) -> Next {
+        let started = Instant::now();
+        let caught = AssertUnwindSafe(self.attempt(kind, item)).catch_unwind().await;
+        let outcome = match caught {
+            Ok(outcome) => outcome,
+            Err(panic) => {
+                self.metrics.panicked(kind.name);
+                Outcome::failed(self.report_panic(kind, item, &panic_message(&*panic)).await)
+            }
+        };
+        self.metrics.reconciled(kind.name, outcome.name, started.elapsed().as_secs_f64());
+        let mut memory = lock(memory);
+        match outcome.ready {
+            Some(ready) => memory.ready.insert(item.clone(), ready),
+            None => memory.ready.remove(item),
+        };
+        self.count(kind, &memory);
+        match outcome.failure {
+            None => {
+                memory.attempts.clear(item);
+                outcome.next
+            }
+            Some(failure) => {
+                tracing::warn!(class = ?failure.class, message = %failure.message, "a reconcile failed");
+                failure.next(memory.attempts.failed(item), jitter())
+            }
+        }
+    }
+
+    async fn attempt(&self, kind: &Kind, item: &Item) -> Outcome {
+        let decided = (kind.decide)(&self.store, &item.object, &self.settings, Timestamp::now());
+        let mut decision = match decided {
+            Ok(Some(decision)) => decision,
+            Ok(None) => return Outcome { name: "gone", ready: None, next: Next::OnChange, failure: None },
+            Err(error) => {
+                let message = format!("failed to read the object: {error:#}");
+                return Outcome::failed(Failure { class: Class::Invalid, message });
+            }
+        };
+        let mut failure = None;
+        let steps = std::mem::take(&mut decision.steps);
+        for step in &steps {
+            let done = self.reporter.executor.execute(decision.uid(), step).await;
+            self.metrics.step(kind.name, step, done.is_ok());
+            match done {
+                Ok(()) => tracing::info!(%step, "done"),
+                Err(error) => {
+                    decision.fail(&error, Timestamp::now());
+                    failure = Some(error);
+                    break;
+                }
+            }
+        }
+        let reported = self.reporter.report(kind.primary, &(kind.resource)(), &decision).await;
+        let failure = failure.or(reported.err());
+        let name = match (&failure, steps.is_empty()) {
+            (Some(_), _) => "failed",
+            (None, true) => "unchanged",
+            (None, false) => "changed",
+        };
+        Outcome { name, ready: Some(decision.is_ready() && failure.is_none()), next: decision.next, failure }
+    }
+
+    /// Says in the status that the operator failed inside. The failure is the panic's, or that of the report.
+    async fn report_panic(&self, kind: &Kind, item: &Item, message: &str) -> Failure {
+        tracing::error!(message, "a reconcile panicked");
+        let failure =
+            Failure { class: Class::Panicked, message: format!("the operator failed inside: {message}") };
+        let object = self.store.object(crate::store::Source::Primary(item.primary), &item.object);
+        if let Ok(Some(object)) = object {
+            let mut decision = Decision::unplanned(object.metadata, object.status);
+            decision.fail(&failure, Timestamp::now());
+            if let Err(failure) = self.reporter.report(kind.primary, &(kind.resource)(), &decision).await {
+                return failure;
+            }
+        }
+        failure
+    }
+
+    fn count(&self, kind: &Kind, memory: &Memory) {
+        let first = Item { primary: kind.primary, object: crate::store::ObjectName::new("", "") };
+        let of_kind = memory.ready.range(first..).take_while(|(item, _)| item.primary == kind.primary);
+        let (mut ready, mut unready) = (0, 0);
+        for (_, is_ready) in of_kind {
+            *(if *is_ready { &mut ready } else { &mut unready }) += 1;
+        }
+        self.metrics.objects(kind.name, ready, unready);
+    }
+
+    /// Asks for every object to be reconciled.
+    pub(crate) fn push_all(&self) {
+        for kind in self.kinds.iter() {
+            self.work.push(self.store.items(kind.primary), Instant::now());
+        }
+    }
+}
+
+struct Outcome {
+    name: &'static str,
+    ready: Option<bool>,
+    next: Next,
+    failure: Option<Failure>,
+}
+
+impl Outcome {
+    fn failed(failure: Failure) -> Self {
+        let name = if failure.class == Class::Panicked { "panicked" } else { "failed" };
+        Self { name, ready: Some(false), next: Next::OnChange, failure: Some(failure) }
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+
+/// A number in `0.0..1.0` that differs from call to call, to spread retries.
+fn jitter() -> f64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    f64::from(RandomState::new().hash_one(()) as u32) / f64::from(u32::MAX)
+}
+
+fn lock(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
+    memory.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Which kinds there are, for callers that push by hand.
+pub(crate) fn is_primary(source: crate::store::Source) -> Option<Primary> {
+    match source {
+        crate::store::Source::Primary(primary) => Some(primary),
+        crate::store::Source::Child(_) | crate::store::Source::Pods => None,
+    }
+}

@@ -1,0 +1,195 @@
+//! Starts everything, and stops it within five seconds when told to.
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use kube::{Client, Config};
+use plan::Settings;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch};
+
+use crate::arguments::Options;
+use crate::execute::Executor;
+use crate::kinds::KINDS;
+use crate::lease::{Elector, Leadership};
+use crate::metrics::Metrics;
+use crate::reconcile::{Loop, Memory, Work, is_primary};
+use crate::report::Reporter;
+use crate::server::{Health, router};
+use crate::store::{Source, Store};
+use crate::telemetry;
+use crate::watch::{Sink, WATCH_SECONDS, start};
+
+/// How long changes of children and pods are collected before their owner is looked at: they come in bursts.
+const COLLECT: Duration = Duration::from_millis(50);
+/// How long what is being written may take after the word to stop.
+const FINISH: Duration = Duration::from_secs(3);
+
+/// Runs the controllers until SIGTERM or SIGINT.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let telemetry = telemetry::start(&options)?;
+    let mut stop_signal = StopSignal::new()?;
+    let client = client().await?;
+    let metrics = Metrics::new()?;
+    let store = Store::new(&options.operator_namespace);
+    let identity = options.identity.clone().unwrap_or_else(identity);
+    let stop_election = Arc::new(Notify::new());
+    let (leadership, election) = elect(&client, &options, &identity, &stop_election);
+    let executor = Executor { client: client.clone(), store: store.clone(), leadership: leadership.clone() };
+    let work = Arc::new(Work::default());
+    let engine = Loop {
+        kinds: KINDS.into(),
+        store: store.clone(),
+        settings: Arc::new(Settings {
+            operator_namespace: options.operator_namespace.clone(),
+            model_server_image: options.model_server_image.clone(),
+        }),
+        reporter: Reporter { executor, instance: identity },
+        metrics: metrics.clone(),
+        work: work.clone(),
+    };
+    let ready = Arc::new(AtomicBool::new(false));
+    let health =
+        Health { ready: ready.clone(), metrics: metrics.clone(), log_level: telemetry.log_level.clone() };
+    serve(options.http, health).await?;
+    let sink = Sink::new(store, metrics.clone(), waker(work, ready.clone()));
+    start(&client, &options.watch_namespaces, &sink);
+    let (stop, stopped) = watch::channel(false);
+    let workers =
+        tokio::spawn(lead(engine, options.workers, sink.synced(), ready, leadership, metrics, stopped));
+    stop_signal.wait().await;
+    tracing::info!("stopping");
+    stop.send_replace(true);
+    let _ = tokio::time::timeout(FINISH, workers).await;
+    stop_election.notify_one();
+    if let Some(election) = election {
+        let _ = tokio::time::timeout(Duration::from_secs(1), election).await;
+    }
+    let flush = tokio::task::spawn_blocking(move || telemetry.flush());
+    let _ = tokio::time::timeout(Duration::from_millis(500), flush).await;
+    Ok(())
+}
+
+/// Asks a health address; an error unless it answers 200.
+pub async fn check(url: &str) -> anyhow::Result<()> {
+    install_tls();
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
+    let answer = client.get(url).send().await.with_context(|| format!("failed to reach {url}"))?;
+    let status = answer.status();
+    anyhow::ensure!(status.is_success(), "{url} answered {status}: {}", answer.text().await?.trim());
+    println!("{url}: ok");
+    Ok(())
+}
+
+fn install_tls() {
+    // It fails only when a provider is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+async fn client() -> anyhow::Result<Client> {
+    install_tls();
+    let mut config =
+        Config::infer().await.context("found neither a kubeconfig nor a pod's service account")?;
+    config.connect_timeout = Some(Duration::from_secs(5));
+    // Above the time after which the server ends a watch by itself, so that only a dead connection runs into it.
+    config.read_timeout = Some(Duration::from_secs(u64::from(WATCH_SECONDS) + 10));
+    // One error policy decides on retries; a second one below it would hide what the server says.
+    config.default_retry = false;
+    Client::try_from(config).context("failed to make a client of the API server")
+}
+
+fn identity() -> String {
+    let name = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME"));
+    name.unwrap_or_else(|_| format!("mlops-operator-{}", std::process::id()))
+}
+
+fn elect(
+    client: &Client,
+    options: &Options,
+    identity: &str,
+    stop: &Arc<Notify>,
+) -> (Leadership, Option<tokio::task::JoinHandle<()>>) {
+    if !options.leader_election {
+        return (Leadership::always(), None);
+    }
+    let (elector, leadership) =
+        Elector::new(client.clone(), &options.operator_namespace, identity.to_owned());
+    (leadership, Some(tokio::spawn(elector.run(stop.clone()))))
+}
+
+async fn serve(address: SocketAddr, health: Health) -> anyhow::Result<()> {
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("failed to listen on {address}"))?;
+    let service = router(health).into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, service).await {
+            tracing::error!(%error, "the health server ended");
+        }
+    });
+    Ok(())
+}
+
+/// Puts what the watches saw into the queue: nothing before all of them have listed, for a plan from half a world
+/// would write.
+fn waker(
+    work: Arc<Work>,
+    ready: Arc<AtomicBool>,
+) -> Arc<dyn Fn(Source, Vec<crate::store::Item>) + Send + Sync> {
+    Arc::new(move |source, items| {
+        if ready.load(Ordering::SeqCst) {
+            let wait = if is_primary(source).is_some() { Duration::ZERO } else { COLLECT };
+            work.push(items, Instant::now() + wait);
+        }
+    })
+}
+
+/// Works whenever this replica leads; looks at everything anew each time it begins to.
+async fn lead(
+    engine: Loop,
+    workers: u16,
+    mut synced: watch::Receiver<bool>,
+    ready: Arc<AtomicBool>,
+    mut leadership: Leadership,
+    metrics: Metrics,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let memory = Arc::new(Mutex::new(Memory::default()));
+    if synced.wait_for(|synced| *synced).await.is_err() {
+        return;
+    }
+    ready.store(true, Ordering::SeqCst);
+    let tasks: Vec<_> =
+        (0..workers).map(|_| tokio::spawn(engine.clone().work(memory.clone(), stopped.clone()))).collect();
+    let follow = async {
+        loop {
+            leadership.acquired().await;
+            metrics.leads(true);
+            engine.push_all();
+            leadership.lost().await;
+            metrics.leads(false);
+        }
+    };
+    tokio::select! { () = follow => {}, _ = stopped.wait_for(|stop| *stop) => {} }
+    for task in tasks {
+        let _ = task.await;
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct StopSignal {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl StopSignal {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! { _ = self.terminate.recv() => {}, _ = self.interrupt.recv() => {} }
+    }
+}

@@ -1,0 +1,286 @@
+//! What the watches have seen, kept small: objects as compact JSON, pods as facts.
+//!
+//! Invariant: an object never goes back to an older version, so that the answer to an own write is not undone by a
+//! watch that lags behind it.
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use api::meta::ENDPOINT_LABEL;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use plan::ChildKind;
+use plan::endpoint::PodFacts;
+
+use crate::kinds::Primary;
+use crate::resource::Object;
+
+/// The namespace and name of an object.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ObjectName {
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+impl ObjectName {
+    /// The name of an object from its metadata.
+    pub(crate) fn of(metadata: &ObjectMeta) -> Self {
+        Self::new(
+            metadata.namespace.as_deref().unwrap_or_default(),
+            metadata.name.as_deref().unwrap_or_default(),
+        )
+    }
+
+    /// A name.
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl std::fmt::Display for ObjectName {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// An object to reconcile.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Item {
+    /// Its kind.
+    pub primary: Primary,
+    /// Its name.
+    pub object: ObjectName,
+}
+
+/// Where an object comes from: one watch of each.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Source {
+    /// The objects that are reconciled.
+    Primary(Primary),
+    /// The objects that belong to them.
+    Child(ChildKind),
+    /// The pods of endpoints.
+    Pods,
+}
+
+/// One sight of an object.
+#[derive(Clone, Debug)]
+pub(crate) struct Sight {
+    pub(crate) name: ObjectName,
+    version: u64,
+    endpoint: Option<ObjectName>,
+    content: Content,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Content {
+    Json(Box<[u8]>),
+    Pod(Box<PodFacts>),
+}
+
+impl From<Object> for Sight {
+    fn from(mut object: Object) -> Self {
+        object.metadata.managed_fields = None;
+        Self {
+            name: ObjectName::of(&object.metadata),
+            version: Object::version(&object.metadata),
+            endpoint: endpoint_of(&object.metadata),
+            content: Content::Json(serde_json::to_vec(&object).unwrap_or_default().into_boxed_slice()),
+        }
+    }
+}
+
+impl From<Pod> for Sight {
+    fn from(pod: Pod) -> Self {
+        Self {
+            name: ObjectName::of(&pod.metadata),
+            version: Object::version(&pod.metadata),
+            endpoint: endpoint_of(&pod.metadata),
+            content: Content::Pod(Box::new(PodFacts::from_pod(&pod))),
+        }
+    }
+}
+
+fn endpoint_of(metadata: &ObjectMeta) -> Option<ObjectName> {
+    let name = metadata.labels.as_ref()?.get(ENDPOINT_LABEL)?;
+    Some(ObjectName::new(metadata.namespace.as_deref()?, name))
+}
+
+struct Entry {
+    sight: Sight,
+    touched: u64,
+}
+
+#[derive(Default)]
+struct Tables {
+    /// Counts changes, to tell what a relist has not confirmed.
+    clock: u64,
+    relists: BTreeMap<(Source, Arc<str>), u64>,
+    objects: BTreeMap<(Source, ObjectName), Entry>,
+    pods: BTreeMap<ObjectName, BTreeSet<ObjectName>>,
+}
+
+/// What the watches have seen. Cheap to share.
+#[derive(Clone)]
+pub struct Store {
+    tables: Arc<Mutex<Tables>>,
+    operator_namespace: Arc<str>,
+}
+
+impl Store {
+    /// An empty store.
+    pub fn new(operator_namespace: &str) -> Self {
+        Self { tables: Arc::default(), operator_namespace: operator_namespace.into() }
+    }
+
+    /// Takes in a sight of an object; returns what must be reconciled because of it.
+    pub(crate) fn apply(&self, source: Source, sight: Sight) -> Vec<Item> {
+        let mut tables = self.tables();
+        tables.clock += 1;
+        let touched = tables.clock;
+        let key = (source, sight.name.clone());
+        let (version, name, endpoint) = (sight.version, sight.name.clone(), sight.endpoint.clone());
+        if let Some(entry) = tables.objects.get_mut(&key) {
+            entry.touched = touched;
+            if entry.sight.version >= version && version > 0 {
+                return Vec::new();
+            }
+            let same_pod = matches!(sight.content, Content::Pod(_)) && entry.sight.content == sight.content;
+            entry.sight = sight;
+            if same_pod {
+                return Vec::new();
+            }
+        } else {
+            if let (Source::Pods, Some(endpoint)) = (source, &endpoint) {
+                tables.pods.entry(endpoint.clone()).or_default().insert(name.clone());
+            }
+            tables.objects.insert(key, Entry { sight, touched });
+        }
+        self.concerned(&tables, source, &name, endpoint)
+    }
+
+    /// Forgets an object, unless a newer one of its name was seen; returns what must be reconciled because of it.
+    pub(crate) fn delete(&self, source: Source, name: &ObjectName, version: u64) -> Vec<Item> {
+        let mut tables = self.tables();
+        let key = (source, name.clone());
+        if tables.objects.get(&key).is_none_or(|entry| entry.sight.version > version) {
+            return Vec::new();
+        }
+        self.forget(&mut tables, &key)
+    }
+
+    /// A list of all objects begins, of one namespace or, with an empty name, of all.
+    pub(crate) fn begin_relist(&self, source: Source, namespace: &str) {
+        let mut tables = self.tables();
+        tables.clock += 1;
+        let clock = tables.clock;
+        tables.relists.insert((source, namespace.into()), clock);
+    }
+
+    /// A list of all objects has ended: what it did not name is gone.
+    pub(crate) fn end_relist(&self, source: Source, namespace: &str) -> Vec<Item> {
+        let mut tables = self.tables();
+        let began = tables.relists.remove(&(source, namespace.into())).unwrap_or(0);
+        let is_gone = |(key, entry): &(&(Source, ObjectName), &Entry)| {
+            key.0 == source
+                && entry.touched < began
+                && (namespace.is_empty() || *key.1.namespace == *namespace)
+        };
+        let gone: Vec<(Source, ObjectName)> =
+            tables.objects.iter().filter(is_gone).map(|(key, _)| key.clone()).collect();
+        gone.iter().flat_map(|key| self.forget(&mut tables, key)).collect()
+    }
+
+    /// Every object of a kind.
+    pub(crate) fn items(&self, primary: Primary) -> Vec<Item> {
+        all(&self.tables(), primary, None)
+    }
+
+    /// An object, if it was seen.
+    pub(crate) fn object(&self, source: Source, name: &ObjectName) -> anyhow::Result<Option<Object>> {
+        let tables = self.tables();
+        match tables.objects.get(&(source, name.clone())).map(|entry| &entry.sight.content) {
+            Some(Content::Json(json)) => Ok(Some(serde_json::from_slice(json)?)),
+            Some(Content::Pod(_)) | None => Ok(None),
+        }
+    }
+
+    /// The objects of a kind in one namespace.
+    pub(crate) fn objects_in(&self, primary: Primary, namespace: &str) -> anyhow::Result<Vec<Object>> {
+        let names = all(&self.tables(), primary, Some(namespace));
+        let objects = names.iter().map(|item| self.object(Source::Primary(primary), &item.object));
+        objects.filter_map(Result::transpose).collect()
+    }
+
+    /// The pods of an endpoint.
+    pub(crate) fn pods_of(&self, endpoint: &ObjectName) -> Vec<PodFacts> {
+        let tables = self.tables();
+        let names = tables.pods.get(endpoint).into_iter().flatten();
+        let entries = names.filter_map(|name| tables.objects.get(&(Source::Pods, name.clone())));
+        let facts = entries.filter_map(|entry| match &entry.sight.content {
+            Content::Pod(facts) => Some(facts.as_ref().clone()),
+            Content::Json(_) => None,
+        });
+        facts.collect()
+    }
+
+    /// The namespace whose ServingRuntimes are the defaults.
+    pub(crate) fn operator_namespace(&self) -> &str {
+        &self.operator_namespace
+    }
+
+    fn forget(&self, tables: &mut Tables, key: &(Source, ObjectName)) -> Vec<Item> {
+        let Some(entry) = tables.objects.remove(key) else { return Vec::new() };
+        let (source, name) = key;
+        if let (Source::Pods, Some(endpoint)) = (*source, &entry.sight.endpoint)
+            && let Some(pods) = tables.pods.get_mut(endpoint)
+        {
+            pods.remove(name);
+            if pods.is_empty() {
+                tables.pods.remove(endpoint);
+            }
+        }
+        self.concerned(tables, *source, name, entry.sight.endpoint)
+    }
+
+    /// What must be reconciled because an object changed.
+    fn concerned(
+        &self,
+        tables: &Tables,
+        source: Source,
+        name: &ObjectName,
+        endpoint: Option<ObjectName>,
+    ) -> Vec<Item> {
+        match source {
+            Source::Primary(Primary::ServingRuntime) => {
+                let everywhere = *name.namespace == *self.operator_namespace;
+                let mut items = all(tables, Primary::Endpoint, (!everywhere).then_some(&name.namespace));
+                items.push(Item { primary: Primary::ServingRuntime, object: name.clone() });
+                items
+            }
+            Source::Primary(primary) => vec![Item { primary, object: name.clone() }],
+            Source::Child(_) | Source::Pods => {
+                endpoint.into_iter().map(|object| Item { primary: Primary::Endpoint, object }).collect()
+            }
+        }
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The objects of a kind, of one namespace or of all, in order of their names.
+fn all(tables: &Tables, primary: Primary, namespace: Option<&str>) -> Vec<Item> {
+    let source = Source::Primary(primary);
+    let first = (source, ObjectName::new(namespace.unwrap_or_default(), ""));
+    let range = tables.objects.range(first..);
+    let within = range.take_while(|((found, name), _)| {
+        *found == source && namespace.is_none_or(|namespace| *name.namespace == *namespace)
+    });
+    within.map(|((_, name), _)| Item { primary, object: name.clone() }).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! The store's promises.
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use plan::ChildKind;
+
+use super::*;
+
+fn object(name: &str, version: u64) -> Sight {
+    let labels = [(ENDPOINT_LABEL.to_owned(), name.to_owned())].into();
+    let metadata = ObjectMeta {
+        name: Some(name.into()),
+        namespace: Some("team".into()),
+        resource_version: Some(version.to_string()),
+        labels: Some(labels),
+        ..ObjectMeta::default()
+    };
+    Object { metadata, ..Object::default() }.into()
+}
+
+const CHILD: Source = Source::Child(ChildKind::Service);
+const ENDPOINT: Source = Source::Primary(Primary::Endpoint);
+
+fn version(store: &Store, name: &str) -> Option<String> {
+    store.object(CHILD, &ObjectName::new("team", name)).unwrap()?.metadata.resource_version
+}
+
+#[test]
+fn a_lagging_watch_does_not_undo_an_own_write() {
+    let store = Store::new("system");
+    assert_eq!(store.apply(CHILD, object("churn", 7)).len(), 1);
+    assert_eq!(store.apply(CHILD, object("churn", 7)), []);
+    assert_eq!(store.apply(CHILD, object("churn", 5)), []);
+    assert_eq!(store.delete(CHILD, &ObjectName::new("team", "churn"), 6), []);
+    assert_eq!(version(&store, "churn").unwrap(), "7");
+    assert_eq!(store.delete(CHILD, &ObjectName::new("team", "churn"), 8).len(), 1);
+    assert_eq!(version(&store, "churn"), None);
+}
+
+#[test]
+fn a_relist_forgets_what_it_does_not_name_and_keeps_what_was_written_meanwhile() {
+    let store = Store::new("system");
+    store.apply(CHILD, object("gone", 1));
+    store.apply(CHILD, object("kept", 2));
+    store.begin_relist(CHILD, "");
+    store.apply(CHILD, object("kept", 2));
+    store.apply(CHILD, object("written", 9));
+    let concerned: Vec<String> =
+        store.end_relist(CHILD, "").iter().map(|item| item.object.to_string()).collect();
+    assert_eq!(concerned, ["team/gone"]);
+    assert!(version(&store, "kept").is_some() && version(&store, "written").is_some());
+}
+
+#[test]
+fn a_default_runtime_concerns_every_endpoint_and_another_only_its_namespace() {
+    let store = Store::new("system");
+    store.apply(ENDPOINT, object("churn", 1));
+    let runtime = |namespace: &str, version: u64| -> Sight {
+        let metadata = ObjectMeta {
+            name: Some("onnx".into()),
+            namespace: Some(namespace.into()),
+            resource_version: Some(version.to_string()),
+            ..ObjectMeta::default()
+        };
+        Object { metadata, ..Object::default() }.into()
+    };
+    let source = Source::Primary(Primary::ServingRuntime);
+    let concerned = |namespace: &str| -> Vec<String> {
+        store.apply(source, runtime(namespace, 3)).iter().map(|item| item.object.to_string()).collect()
+    };
+    assert_eq!(concerned("system"), ["team/churn", "system/onnx"]);
+    assert_eq!(concerned("team"), ["team/churn", "team/onnx"]);
+    assert_eq!(concerned("other"), ["other/onnx"]);
+}

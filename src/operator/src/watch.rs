@@ -1,0 +1,140 @@
+//! The watches: one task for each source and namespace, feeding the store and the queue.
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use api::meta::{ENDPOINT_LABEL, MANAGED_BY_LABEL, MANAGER};
+use futures::{Stream, TryStreamExt as _};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ApiResource;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, Resource};
+use plan::ChildKind;
+use tokio::sync::watch;
+
+use crate::kinds::{KINDS, Primary};
+use crate::metrics::Metrics;
+use crate::resource::{Object, child_resource};
+use crate::store::{Item, ObjectName, Sight, Source, Store};
+
+/// Seconds after which the server ends a watch. With the client's read time-out a little above, a connection that died
+/// without a word is noticed within 70 s; the library's own default is 295 s.
+pub(crate) const WATCH_SECONDS: u32 = 55;
+/// Objects on one page of a list: the larger, the more memory a restart takes.
+const PAGE_SIZE: u32 = 100;
+
+/// Where the watches put what they see.
+#[derive(Clone)]
+pub(crate) struct Sink {
+    pub(crate) store: Store,
+    pub(crate) metrics: Metrics,
+    /// Called with what must be reconciled.
+    pub(crate) wake: Arc<dyn Fn(Source, Vec<Item>) + Send + Sync>,
+    synced: Arc<AtomicUsize>,
+    done: watch::Sender<bool>,
+}
+
+impl Sink {
+    pub(crate) fn new(
+        store: Store,
+        metrics: Metrics,
+        wake: Arc<dyn Fn(Source, Vec<Item>) + Send + Sync>,
+    ) -> Self {
+        Self { store, metrics, wake, synced: Arc::default(), done: watch::Sender::new(false) }
+    }
+
+    /// Becomes true once every watch has listed its objects.
+    pub(crate) fn synced(&self) -> watch::Receiver<bool> {
+        self.done.subscribe()
+    }
+}
+
+/// Starts every watch. With no namespaces, each watches the whole cluster.
+pub(crate) fn start(client: &Client, namespaces: &[String], sink: &Sink) {
+    let everywhere = [String::new()];
+    let scopes = if namespaces.is_empty() { &everywhere[..] } else { namespaces };
+    let mut watches = Vec::new();
+    for scope in scopes {
+        watches.extend(KINDS.iter().map(|kind| (scope.clone(), Source::Primary(kind.primary))));
+        watches.extend(ChildKind::ALL.map(|kind| (scope.clone(), Source::Child(kind))));
+        watches.push((scope.clone(), Source::Pods));
+    }
+    let defaults = sink.store.operator_namespace().to_owned();
+    if !namespaces.is_empty() && !namespaces.contains(&defaults) {
+        watches.push((defaults, Source::Primary(Primary::ServingRuntime)));
+    }
+    sink.synced.store(watches.len(), Ordering::SeqCst);
+    for (namespace, source) in watches {
+        tokio::spawn(watch_one(client.clone(), namespace, source, sink.clone()));
+    }
+}
+
+async fn watch_one(client: Client, namespace: String, source: Source, sink: Sink) {
+    let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE_SIZE);
+    let ours = config.clone().labels(&format!("{MANAGED_BY_LABEL}={MANAGER},{ENDPOINT_LABEL}"));
+    match source {
+        Source::Primary(primary) => {
+            let kind = KINDS.iter().find(|kind| kind.primary == primary);
+            if let Some(kind) = kind {
+                let api = objects(client, &namespace, &(kind.resource)());
+                feed(watcher(api, config), &namespace, source, &sink).await;
+            }
+        }
+        Source::Child(kind) => {
+            let api = objects(client, &namespace, &child_resource(kind));
+            feed(watcher(api, ours), &namespace, source, &sink).await;
+        }
+        Source::Pods => {
+            let api = pods(client, &namespace);
+            feed(watcher(api, ours), &namespace, source, &sink).await;
+        }
+    }
+}
+
+fn objects(client: Client, namespace: &str, resource: &ApiResource) -> Api<Object> {
+    if namespace.is_empty() {
+        Api::all_with(client, resource)
+    } else {
+        Api::namespaced_with(client, namespace, resource)
+    }
+}
+
+fn pods(client: Client, namespace: &str) -> Api<Pod> {
+    if namespace.is_empty() { Api::all(client) } else { Api::namespaced(client, namespace) }
+}
+
+async fn feed<K>(
+    events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
+    namespace: &str,
+    source: Source,
+    sink: &Sink,
+) where
+    K: Resource + Into<Sight>,
+{
+    let mut first = true;
+    let mut events = pin!(events.default_backoff());
+    loop {
+        match events.try_next().await {
+            Ok(Some(Event::Init)) => sink.store.begin_relist(source, namespace),
+            Ok(Some(Event::InitApply(object) | Event::Apply(object))) => {
+                (sink.wake)(source, sink.store.apply(source, object.into()));
+            }
+            Ok(Some(Event::Delete(object))) => {
+                let (name, version) = (ObjectName::of(object.meta()), Object::version(object.meta()));
+                (sink.wake)(source, sink.store.delete(source, &name, version));
+            }
+            Ok(Some(Event::InitDone)) => {
+                (sink.wake)(source, sink.store.end_relist(source, namespace));
+                if std::mem::take(&mut first) && sink.synced.fetch_sub(1, Ordering::SeqCst) == 1 {
+                    sink.done.send_replace(true);
+                }
+            }
+            Ok(None) => return,
+            Err(error) => {
+                sink.metrics.watch_failed(source);
+                tracing::warn!(?source, %error, "a watch ended and is started again");
+            }
+        }
+    }
+}
