@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::cluster;
+use crate::{cluster, generate};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Builds, tests and shows the mlops-operator.", version)]
@@ -15,6 +15,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Write every file that is made from code, or check that all are up to date.
+    Gen(generate::Arguments),
     /// Start, stop or show a real Kubernetes cluster on this machine.
     #[command(subcommand)]
     Cluster(cluster::Command),
@@ -31,6 +33,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let started = std::time::Instant::now();
     let (name, result) = match arguments.verb {
+        Verb::Gen(arguments) => ("gen", generate::run(&arguments)),
         Verb::Cluster(command) => ("cluster", cluster::run(command)),
     };
     let elapsed = crate::progress::seconds(started.elapsed());

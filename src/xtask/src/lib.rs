@@ -6,6 +6,7 @@
 pub mod cache;
 pub mod cluster;
 mod commands;
+pub mod generate;
 pub mod oci;
 pub mod progress;
 pub mod python;
