@@ -41,7 +41,9 @@ fn demo(name: &str) -> PathBuf {
 fn measure(requests: usize) -> Result<()> {
     let rows: Value = serde_json::from_slice(&std::fs::read(demo("rows.json"))?)?;
     let mut results = Vec::new();
-    println!("model          ONNX Runtime   server   difference   latency   (µs of processor time; latency is wall time)");
+    println!(
+        "model          ONNX Runtime   server   difference   latency   (µs of processor time; latency is wall time)"
+    );
     for name in ["model-v1.onnx", "model-v2.onnx"] {
         let request = &rows["rows"][0]["request"];
         let own = in_process(&demo(name), request, requests)?;
@@ -70,7 +72,7 @@ fn in_process(model: &Path, request: &Value, requests: usize) -> Result<f64> {
     for _ in 0..requests {
         session.run(inputs.as_slice())?;
     }
-    Ok(per_request(processor_time("self")? - before, requests))
+    Ok(per_request(processor_time("self")?.saturating_sub(before), requests))
 }
 
 fn library() -> Option<PathBuf> {
@@ -121,7 +123,7 @@ fn over_http(model: &Path, request: &Value, requests: usize) -> Result<(f64, f64
         exchange(&mut stream, message.as_bytes())?;
     }
     let latency = per_request(started.elapsed(), requests);
-    Ok((per_request(processor_time(&process)? - before, requests), latency))
+    Ok((per_request(processor_time(&process)?.saturating_sub(before), requests), latency))
 }
 
 fn exchange(stream: &mut TcpStream, message: &[u8]) -> Result<()> {

@@ -41,7 +41,8 @@ pub async fn serve(
         };
         match accepted {
             (Ok(slot), Ok((stream, _))) => {
-                let connection = Connection { stream, slot, router: router.clone(), state: Arc::clone(&state) };
+                let connection =
+                    Connection { stream, slot, router: router.clone(), state: Arc::clone(&state) };
                 tokio::spawn(connection.serve(phase.clone()));
             }
             (_, Err(error)) => {

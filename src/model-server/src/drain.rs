@@ -38,7 +38,12 @@ impl Signals {
 }
 
 /// Drains: not ready, then still answering for `period`, then stopping. A second signal skips the rest of the period.
-pub async fn drain(state: &Arc<State>, phase: &watch::Sender<Phase>, signals: &mut Signals, period: Duration) {
+pub async fn drain(
+    state: &Arc<State>,
+    phase: &watch::Sender<Phase>,
+    signals: &mut Signals,
+    period: Duration,
+) {
     state.drain();
     tracing::info!(seconds = period.as_secs(), "draining");
     tokio::select! {

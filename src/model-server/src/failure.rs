@@ -94,8 +94,11 @@ mod tests {
         let path = folder.path().join("termination-log");
         Failure::new(Reason::DigestMismatch, "no").write(&path);
         assert!(!path.exists());
-        std::fs::write(&path, "something much longer than the failure, left by an earlier start of this container")
-            .unwrap();
+        std::fs::write(
+            &path,
+            "something much longer than the failure, left by an earlier start of this container",
+        )
+        .unwrap();
         Failure::new(Reason::DigestMismatch, "no").write(&path);
         assert_eq!(
             std::fs::read_to_string(&path).unwrap(),

@@ -112,7 +112,11 @@ impl Fetch {
             .retry(back_off)
             .when(|attempt: &Attempt| attempt.transient)
             .notify(|attempt, delay| {
-                tracing::warn!(cause = attempt.failure.message, ?delay, "fetching the model failed, trying again");
+                tracing::warn!(
+                    cause = attempt.failure.message,
+                    ?delay,
+                    "fetching the model failed, trying again"
+                );
             })
             .await
             .map_err(|attempt| attempt.failure)
@@ -125,7 +129,8 @@ impl Fetch {
         let status = response.status();
         if !status.is_success() {
             let again = status.is_server_error() || status == 408 || status == 429;
-            let message = format!("{shown} answered {status}; check that the address is right and may be read");
+            let message =
+                format!("{shown} answered {status}; check that the address is right and may be read");
             return Err(if again { Attempt::transient(message) } else { Attempt::last(message) });
         }
         let last = |failure| Attempt { failure, transient: false };
@@ -186,8 +191,18 @@ fn fetch_failed(message: String) -> Failure {
 }
 
 fn request_failed(shown: &str, error: &reqwest::Error) -> Attempt {
-    let message = format!("{shown} can't be fetched: {}", causes(error));
-    if error.is_redirect() || error.is_builder() { Attempt::last(message) } else { Attempt::transient(message) }
+    let causes = causes(error);
+    let message = format!("{shown} can't be fetched: {causes}");
+    if causes.contains("invalid peer certificate") {
+        return Attempt::last(format!(
+            "{message}; if it is right, trust its authority with --ca-file or SSL_CERT_FILE"
+        ));
+    }
+    if error.is_redirect() || error.is_builder() {
+        Attempt::last(message)
+    } else {
+        Attempt::transient(message)
+    }
 }
 
 /// The causes of an error without the address that reqwest puts into its own message.
@@ -233,7 +248,9 @@ impl Sink {
             return Ok(());
         }
         let limit = self.limit;
-        Err(fetch_failed(format!("the artefact has more than {limit} bytes; raise --max-model-bytes or its memory")))
+        Err(fetch_failed(format!(
+            "the artefact has more than {limit} bytes; raise --max-model-bytes or its memory"
+        )))
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), Failure> {
@@ -255,7 +272,9 @@ impl Sink {
         if let Some(expected) = expected.filter(|expected| *expected != actual) {
             return Err(Failure::new(
                 Reason::DigestMismatch,
-                format!("{shown} has digest {actual}, expected {expected}; correct the digest, or the artefact if it was replaced"),
+                format!(
+                    "{shown} has digest {actual}, expected {expected}; correct the digest, or the artefact if it was replaced"
+                ),
             ));
         }
         if let Some((file, path, target)) = self.file {

@@ -1,7 +1,8 @@
 //! Metrics of the server in the text format of Prometheus.
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder,
 };
 
 /// From 50 µs, where small tabular models are, to 10 s.
@@ -29,7 +30,8 @@ impl Metrics {
     /// Registers every metric.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let requests = Opts::new("mlops_model_server_requests_total", "Inference requests by class of status code.");
+        let requests =
+            Opts::new("mlops_model_server_requests_total", "Inference requests by class of status code.");
         let requests = registered(&registry, IntCounterVec::new(requests, &["code"])?)?;
         let histogram = |name: &str, help: &str| {
             let options = HistogramOpts::new(format!("mlops_model_server_{name}"), help);
@@ -41,7 +43,10 @@ impl Metrics {
             client_error: requests.with_label_values(&["4xx"]),
             server_error: requests.with_label_values(&["5xx"]),
             request_seconds: histogram("request_duration_seconds", "Duration of inference requests.")?,
-            inference_seconds: histogram("inference_duration_seconds", "Duration of inferences in ONNX Runtime.")?,
+            inference_seconds: histogram(
+                "inference_duration_seconds",
+                "Duration of inferences in ONNX Runtime.",
+            )?,
             in_flight: registered(
                 &registry,
                 IntGauge::new("mlops_model_server_requests_in_flight", "Inference requests in progress.")?,
@@ -75,7 +80,10 @@ impl Metrics {
     }
 }
 
-fn registered<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {
+fn registered<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: C,
+) -> Result<C, prometheus::Error> {
     registry.register(Box::new(collector.clone()))?;
     Ok(collector)
 }

@@ -164,7 +164,11 @@ fn input(known: &Signature, sent: &[RequestInput<'_>]) -> Result<Tensor, Refusal
         )));
     }
     let fits = input.shape.len() == known.shape.len()
-        && input.shape.iter().zip(&known.shape).all(|(size, known)| *size > 0 && (*known < 0 || size == known));
+        && input
+            .shape
+            .iter()
+            .zip(&known.shape)
+            .all(|(size, known)| *size > 0 && (*known < 0 || size == known));
     let count = elements(&input.shape).filter(|_| fits).ok_or_else(|| {
         let shown = &input.shape[..input.shape.len().min(16)];
         Refusal::unfit(format!(

@@ -140,7 +140,10 @@ fn check_path(state: &State, path: &[(String, String)]) -> Result<(), Problem> {
 fn serving<'s>(state: &'s State, path: &[(String, String)]) -> Result<&'s Serving, Problem> {
     check_path(state, path)?;
     state.serving().ok_or_else(|| {
-        Problem(StatusCode::SERVICE_UNAVAILABLE, "the model is still loading; try again when it is ready".to_owned())
+        Problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the model is still loading; try again when it is ready".to_owned(),
+        )
     })
 }
 
@@ -205,7 +208,8 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
 
 fn too_large(state: &State) -> Problem {
     let limit = state.max_body_bytes;
-    let message = format!("the request has more than {limit} bytes; send fewer rows, or raise --max-body-bytes");
+    let message =
+        format!("the request has more than {limit} bytes; send fewer rows, or raise --max-body-bytes");
     Problem(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 
@@ -219,13 +223,11 @@ async fn room(state: &State, length: Option<usize>) -> Result<SemaphorePermit<'_
     if let Ok(permit) = state.bodies.try_acquire_many(units) {
         return Ok(permit);
     }
-    match tokio::time::timeout(ROOM_TIME, state.bodies.acquire_many(units)).await {
-        Ok(Ok(permit)) => Ok(permit),
-        _ => {
-            let message = "too many requests in progress; try again, or add replicas";
-            Err(Problem(StatusCode::SERVICE_UNAVAILABLE, message.to_owned()))
-        }
+    if let Ok(Ok(permit)) = tokio::time::timeout(ROOM_TIME, state.bodies.acquire_many(units)).await {
+        return Ok(permit);
     }
+    let message = "too many requests in progress; try again, or add replicas";
+    Err(Problem(StatusCode::SERVICE_UNAVAILABLE, message.to_owned()))
 }
 
 async fn read(state: &State, body: Body) -> Result<Bytes, Problem> {

@@ -62,7 +62,8 @@ pub fn environment(library: &Path) -> Result<Environment, String> {
     if let Some(environment) = shared.as_ref() {
         return Ok(environment.clone());
     }
-    let unusable = |error: String| format!("ONNX Runtime's library {} can't be used: {error}", library.display());
+    let unusable =
+        |error: String| format!("ONNX Runtime's library {} can't be used: {error}", library.display());
     let environment = ort::environment::init_from(library)
         .map_err(|error| unusable(error.to_string()))?
         .with_name("mlops-model-server")
@@ -136,7 +137,11 @@ fn datatype(element: TensorElementType) -> Option<Datatype> {
 }
 
 /// Runs one inference: `inputs` in the session's order, and the outputs at `places` back.
-pub fn infer(session: &mut Session, inputs: Vec<Tensor>, places: &[usize]) -> Result<Vec<Tensor>, ort::Error> {
+pub fn infer(
+    session: &mut Session,
+    inputs: Vec<Tensor>,
+    places: &[usize],
+) -> Result<Vec<Tensor>, ort::Error> {
     let inputs = inputs.into_iter().map(value).collect::<Result<Vec<_>, _>>()?;
     let outputs = session.run(inputs.as_slice())?;
     places.iter().map(|place| tensor(&outputs[*place])).collect()

@@ -29,10 +29,9 @@ impl Source {
         // The parser's own errors don't repeat the address.
         let url = Url::parse(uri).map_err(|error| format!("the model URI is not a URI: {error}"))?;
         match url.scheme() {
-            "file" => url
-                .to_file_path()
-                .map(Self::Local)
-                .map_err(|()| "a file URI has no host and an absolute path, like file:///models/a.onnx".to_owned()),
+            "file" => url.to_file_path().map(Self::Local).map_err(|()| {
+                "a file URI has no host and an absolute path, like file:///models/a.onnx".to_owned()
+            }),
             "http" | "https" => {
                 refuse_credentials(&url)?;
                 Ok(Self::Remote(url))
@@ -70,7 +69,8 @@ pub fn refuse_credentials(url: &Url) -> Result<(), String> {
     if url.username().is_empty() && url.password().is_none() {
         return Ok(());
     }
-    Err("the model URI holds a user or a password; remove it, and use a signed address or an init container".to_owned())
+    Err("the model URI holds a user or a password; remove it, and use a signed address or an init container"
+        .to_owned())
 }
 
 /// An address without its query and fragment.
@@ -100,7 +100,9 @@ pub fn model_file(path: &Path) -> Result<PathBuf, String> {
     models.sort();
     match models.as_slice() {
         [model] => Ok(model.clone()),
-        [] => Err(format!("the folder {} has no .onnx file; give the path of the model file", path.display())),
+        [] => {
+            Err(format!("the folder {} has no .onnx file; give the path of the model file", path.display()))
+        }
         [first, second, ..] => Err(format!(
             "the folder {} has more than one .onnx file ({} and {}); give the path of the model file",
             path.display(),

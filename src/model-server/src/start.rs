@@ -28,7 +28,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if arguments.get(1).is_some_and(|mode| mode == "fetch") {
         let rest = arguments.into_iter().skip(1);
         return with_arguments(FetchArguments::try_parse_from(rest), |arguments| {
-            (arguments.model.clone(), fetch(arguments))
+            (arguments.model.clone(), fetch(&arguments))
         });
     }
     with_arguments(ServeArguments::try_parse_from(arguments), |arguments| {
@@ -87,7 +87,9 @@ impl AsRef<ModelArguments> for FetchArguments {
 }
 
 fn log(arguments: &ModelArguments) {
-    let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(&arguments.log_level);
+    // The HTTP client's own log shows whole addresses, signatures included.
+    let filter = format!("{},hyper=info,hyper_util=info,reqwest=info,rustls=info", arguments.log_level);
+    let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(filter);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second subscriber in one process is a test's; the first one stays.
     let _ = match arguments.log_format {
@@ -114,7 +116,7 @@ fn plan(arguments: &ModelArguments) -> Result<(Source, Fetch), Failure> {
     Ok((source, fetch))
 }
 
-fn fetch(arguments: FetchArguments) -> Result<(), Failure> {
+fn fetch(arguments: &FetchArguments) -> Result<(), Failure> {
     let (source, fetch) = plan(&arguments.model)?;
     let artefact = runtime(1)?.block_on(fetch.fetch_into(&source, &arguments.to))?;
     tracing::info!(path = %artefact.path.display(), digest = %artefact.digest, bytes = artefact.bytes, "fetched");
@@ -180,7 +182,10 @@ async fn load(arguments: &ServeArguments, threads: usize, state: &State) -> Resu
         Some(_) => None,
         None => Some(tempfile::tempdir().map_err(|error| {
             let hint = "set --cache-dir to a folder that can be written";
-            Failure::new(Reason::ModelFetchFailed, format!("no temporary folder can be made: {error}; {hint}"))
+            Failure::new(
+                Reason::ModelFetchFailed,
+                format!("no temporary folder can be made: {error}; {hint}"),
+            )
         })),
     };
     let temporary = match (&source, temporary) {
@@ -249,8 +254,9 @@ fn open(
 fn warm_up(arguments: &ServeArguments, model: &Model) -> Result<(Vec<Tensor>, Vec<usize>), Failure> {
     let failed = |message: String| Failure::new(Reason::WarmUpFailed, message);
     if let Some(path) = &arguments.warm_up {
-        let request = std::fs::read(path)
-            .map_err(|error| failed(format!("the warm-up request {} can't be read: {error}", path.display())))?;
+        let request = std::fs::read(path).map_err(|error| {
+            failed(format!("the warm-up request {} can't be read: {error}", path.display()))
+        })?;
         let inference = protocol::parse(model, &request).map_err(|refusal| {
             failed(format!("the warm-up request {} does not fit: {}", path.display(), refusal.message))
         })?;
@@ -258,7 +264,9 @@ fn warm_up(arguments: &ServeArguments, model: &Model) -> Result<(Vec<Tensor>, Ve
     }
     let zeros = model.inputs.iter().map(|input| {
         input.zeros().ok_or_else(|| {
-            failed(format!("input {input} is too large for a warm-up with zeros; give a real request with --warm-up"))
+            failed(format!(
+                "input {input} is too large for a warm-up with zeros; give a real request with --warm-up"
+            ))
         })
     });
     Ok((zeros.collect::<Result<_, _>>()?, (0..model.outputs.len()).collect()))

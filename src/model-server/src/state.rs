@@ -37,7 +37,12 @@ pub struct Serving {
 
 impl State {
     /// A server that has no model yet.
-    pub fn new(model: (String, Option<String>), max_body_bytes: usize, bodies: usize, metrics: Metrics) -> Self {
+    pub fn new(
+        model: (String, Option<String>),
+        max_body_bytes: usize,
+        bodies: usize,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             model_name: model.0,
             model_version: model.1,

@@ -46,7 +46,9 @@ fn flat_and_nested_data_are_the_same_tensor() {
 
 #[test]
 fn ragged_or_misshapen_data_is_refused() {
-    for data in ["[[1,2],[3]]", "[[1,2,3],[4]]", "[[1],[2],[3],[4]]", "[[1,2,3,4]]", "[1,[2,3,4]]", "[[[1,2],[3,4]]]"] {
+    for data in
+        ["[[1,2],[3]]", "[[1,2,3],[4]]", "[[1],[2],[3],[4]]", "[[1,2,3,4]]", "[1,[2,3,4]]", "[[[1,2],[3,4]]]"]
+    {
         let (status, message) = refused(&request("[2,2]", "FP32", data));
         assert_eq!(status, 422, "{data}");
         assert!(message.contains("`X`") && message.contains("[2, 2]"), "{data}: {message}");
@@ -95,7 +97,10 @@ fn names_that_the_model_does_not_have_say_those_it_has() {
 
 #[test]
 fn outputs_are_those_asked_for_in_that_order() {
-    let body = |outputs: &str| request("[1,2]", "FP32", "[1,2]").replace("{\"inputs\"", &format!("{{\"outputs\":{outputs},\"inputs\""));
+    let body = |outputs: &str| {
+        request("[1,2]", "FP32", "[1,2]")
+            .replace("{\"inputs\"", &format!("{{\"outputs\":{outputs},\"inputs\""))
+    };
     assert_eq!(accepted(&body(r#"[{"name":"probabilities"},{"name":"label"}]"#)).outputs, [1, 0]);
     assert_eq!(accepted(&body("[]")).outputs, [0, 1]);
     assert!(refused(&body(r#"[{"name":"score"}]"#)).1.contains("`probabilities` (FP32 [-1, 2])"));
@@ -122,10 +127,13 @@ fn deep_data_is_refused_without_exhausting_the_stack() {
 #[test]
 fn extensions_that_change_the_form_are_refused_and_other_parameters_are_not() {
     let with = |parameters: &str| {
-        request("[1,2]", "FP32", "[1,2]").replace("{\"inputs\"", &format!("{{\"parameters\":{parameters},\"inputs\""))
+        request("[1,2]", "FP32", "[1,2]")
+            .replace("{\"inputs\"", &format!("{{\"parameters\":{parameters},\"inputs\""))
     };
     assert_eq!(accepted(&with(r#"{"sequence_id":3,"priority":{"a":[1]}}"#)).inputs.len(), 1);
-    for parameters in [r#"{"binary_data_output":true}"#, r#"{"binary_data_size":8}"#, r#"{"classification":2}"#] {
+    for parameters in
+        [r#"{"binary_data_output":true}"#, r#"{"binary_data_size":8}"#, r#"{"classification":2}"#]
+    {
         let (status, message) = refused(&with(parameters));
         assert_eq!(status, 400);
         assert!(message.contains("not supported"), "{message}");
@@ -141,7 +149,10 @@ fn every_datatype_takes_its_values() {
     assert_eq!(row(Datatype::Uint64, "[0,18446744073709551615]"), Ok(Data::Uint64(vec![0, u64::MAX])));
     assert_eq!(row(Datatype::Int64, "[-9223372036854775808,1]"), Ok(Data::Int64(vec![i64::MIN, 1])));
     assert_eq!(row(Datatype::Fp64, "[0.1,1]"), Ok(Data::Fp64(vec![0.1, 1.0])));
-    assert_eq!(row(Datatype::Bytes, r#"["a","ä\n"]"#), Ok(Data::Bytes(vec!["a".to_owned(), "ä\n".to_owned()])));
+    assert_eq!(
+        row(Datatype::Bytes, r#"["a","ä\n"]"#),
+        Ok(Data::Bytes(vec!["a".to_owned(), "ä\n".to_owned()]))
+    );
 }
 
 #[test]

@@ -40,7 +40,13 @@ fn file_name_is_the_last_segment_unless_it_could_do_harm() {
     let name = |uri: &str| Source::parse(uri).unwrap().file_name();
     assert_eq!(name("https://host/models/churn-7.onnx?sig=1"), "churn-7.onnx");
     assert_eq!(name("/models/churn.onnx"), "churn.onnx");
-    for uri in ["https://host", "https://host/a/", "https://host/%2e%2e%2fa", "https://host/.hidden", "https://host/a%00b"] {
+    for uri in [
+        "https://host",
+        "https://host/a/",
+        "https://host/%2e%2e%2fa",
+        "https://host/.hidden",
+        "https://host/a%00b",
+    ] {
         assert_eq!(name(uri), "model.onnx", "{uri}");
     }
 }

@@ -36,7 +36,10 @@ async fn requests_during_the_drain_are_answered() {
     }
     assert_eq!(server.get("/v2/health/live").await.0, 200);
     let response = server.client.post(&url).body(body).send().await.unwrap();
-    assert_eq!((response.status().as_u16(), response.headers()["connection"].to_str().unwrap()), (200, "close"));
+    assert_eq!(
+        (response.status().as_u16(), response.headers()["connection"].to_str().unwrap()),
+        (200, "close")
+    );
     let (before, started) = (answered.load(Ordering::SeqCst), Instant::now());
     while answered.load(Ordering::SeqCst) < before + 100 {
         assert!(started.elapsed() < Duration::from_secs(2), "requests are not answered during the drain");

@@ -60,7 +60,12 @@ fn weights_outside_the_models_folder_are_refused() {
     std::fs::create_dir(&inner).unwrap();
     for name in ["external-parent.onnx", "external-absolute.onnx"] {
         std::fs::copy(model(name), inner.join(name)).unwrap();
-        assert_failed(&fail(inner.join(name).to_str().unwrap(), &[]), 12, "ModelLoadFailed", &["xternal data"]);
+        assert_failed(
+            &fail(inner.join(name).to_str().unwrap(), &[]),
+            12,
+            "ModelLoadFailed",
+            &["xternal data"],
+        );
     }
 }
 
@@ -78,7 +83,8 @@ fn model_that_fails_at_zeros_asks_for_a_real_request() {
 
 #[test]
 fn missing_library_says_which_variable_to_set() {
-    let ended = fail(demo("model-v1.onnx").to_str().unwrap(), &["--onnxruntime", "/missing/libonnxruntime.so"]);
+    let ended =
+        fail(demo("model-v1.onnx").to_str().unwrap(), &["--onnxruntime", "/missing/libonnxruntime.so"]);
     assert_failed(&ended, 12, "ModelLoadFailed", &["ORT_DYLIB_PATH"]);
 }
 

@@ -2,7 +2,7 @@
 use axum::http::header;
 use axum::response::IntoResponse as _;
 
-use crate::support::{Files, Server, demo, digest, fail, run, status};
+use crate::support::{Files, Server, TlsFiles, demo, digest, fail, run, status};
 
 fn bytes() -> Vec<u8> {
     std::fs::read(demo("model-v1.onnx")).unwrap()
@@ -15,8 +15,10 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn passing_faults_are_retried() {
-    let files = Files::start(|number, _| if number < 3 { status(503) } else { bytes().into_response() }).await;
-    let _server = Server::ready(&files.url("/model.onnx"), &["--model-digest", &digest("model-v1.onnx")]).await;
+    let files =
+        Files::start(|number, _| if number < 3 { status(503) } else { bytes().into_response() }).await;
+    let _server =
+        Server::ready(&files.url("/model.onnx"), &["--model-digest", &digest("model-v1.onnx")]).await;
     assert_eq!(files.requests(), 3);
 }
 
@@ -25,7 +27,7 @@ async fn missing_or_forbidden_file_is_not_retried_and_its_signature_not_shown() 
     for code in [404, 403] {
         let files = Files::start(move |_, _| status(code)).await;
         let url = files.url("/a.onnx?sv=1&sig=s3cret");
-        let ended = blocking(move || fail(&url, &["--log-level", "trace"])).await;
+        let ended = blocking(move || fail(&url, &[])).await;
         assert_eq!((ended.code, ended.reason.as_str()), (10, "ModelFetchFailed"));
         assert!(ended.message.contains(&code.to_string()) && ended.message.contains("/a.onnx?<hidden>"));
         assert!(!ended.message.contains("s3cret"));
@@ -37,7 +39,7 @@ async fn missing_or_forbidden_file_is_not_retried_and_its_signature_not_shown() 
 async fn signature_is_not_in_the_log() {
     let files = Files::start(|_, _| status(404)).await;
     let url = files.url("/a.onnx?sig=s3cret");
-    let ended = blocking(move || fail(&url, &["--log-level", "debug"])).await;
+    let ended = blocking(move || fail(&url, &["--log-level", "trace"])).await;
     assert!(!ended.log.contains("s3cret"), "{}", ended.log);
 }
 
@@ -58,7 +60,9 @@ async fn download_with_another_digest_is_not_left_behind() {
     let ended =
         blocking(move || run(&["fetch", "--model-uri", &url, "--model-digest", &other, "--to", &to])).await;
     assert_eq!((ended.code, ended.reason.as_str()), (11, "DigestMismatch"));
-    assert!(ended.message.contains(&digest("model-v1.onnx")) && ended.message.contains(&digest("model-v2.onnx")));
+    assert!(
+        ended.message.contains(&digest("model-v1.onnx")) && ended.message.contains(&digest("model-v2.onnx"))
+    );
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     assert_eq!(files.requests(), 1);
 }
@@ -67,13 +71,15 @@ async fn download_with_another_digest_is_not_left_behind() {
 async fn fetch_puts_a_verified_file_under_its_own_name() {
     let files = Files::start(|_, _| bytes().into_response()).await;
     let folder = tempfile::tempdir().unwrap();
-    let sources = [files.url("/models/model-v1.onnx?sig=1"), demo("model-v1.onnx").to_str().unwrap().to_owned()];
+    let sources =
+        [files.url("/models/model-v1.onnx?sig=1"), demo("model-v1.onnx").to_str().unwrap().to_owned()];
     for (place, uri) in sources.into_iter().enumerate() {
         let to = folder.path().join(place.to_string());
         let target = to.to_str().unwrap().to_owned();
         let right = digest("model-v1.onnx");
         let ended =
-            blocking(move || run(&["fetch", "--model-uri", &uri, "--model-digest", &right, "--to", &target])).await;
+            blocking(move || run(&["fetch", "--model-uri", &uri, "--model-digest", &right, "--to", &target]))
+                .await;
         assert_eq!(ended.code, 0, "{}", ended.log);
         assert_eq!(std::fs::read(to.join("model-v1.onnx")).unwrap(), bytes());
     }
@@ -84,7 +90,8 @@ async fn redirects_are_followed_a_few_times_only() {
     let files = Files::start(|_, request| match request.uri().path() {
         "/model.onnx" => bytes().into_response(),
         "/once" => (axum::http::StatusCode::FOUND, [(header::LOCATION, "/model.onnx")]).into_response(),
-        "/user" => (axum::http::StatusCode::FOUND, [(header::LOCATION, "http://a:s3cret@localhost/")]).into_response(),
+        "/user" => (axum::http::StatusCode::FOUND, [(header::LOCATION, "http://a:s3cret@localhost/")])
+            .into_response(),
         _ => (axum::http::StatusCode::FOUND, [(header::LOCATION, "/loop")]).into_response(),
     })
     .await;
@@ -108,9 +115,31 @@ async fn artefact_beyond_the_limit_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unknown_certificate_authority_says_how_to_trust_it() {
+async fn missing_certificates_file_says_which() {
     let url = "https://127.0.0.1:1/a.onnx";
     let ended = blocking(move || fail(url, &["--ca-file", "/missing.pem"])).await;
     assert_eq!(ended.code, 10);
     assert!(ended.message.contains("/missing.pem"), "{}", ended.message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn https_needs_an_authority_that_is_trusted_and_never_falls_back_to_http() {
+    let plain = Files::start(|_, _| bytes().into_response()).await;
+    let files = TlsFiles::start(bytes(), plain.url("/model.onnx")).await;
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("ca.pem");
+    std::fs::write(&authority, &files.certificate).unwrap();
+    let authority = authority.to_str().unwrap().to_owned();
+
+    let _server = Server::ready(&files.url("/model.onnx"), &["--ca-file", &authority]).await;
+
+    let url = files.url("/model.onnx");
+    let ended = blocking(move || fail(&url, &[])).await;
+    assert_eq!(ended.code, 10);
+    assert!(ended.message.contains("--ca-file"), "{}", ended.message);
+
+    let url = files.url("/to-http");
+    let ended = blocking(move || fail(&url, &["--ca-file", &authority])).await;
+    assert_eq!((ended.code, plain.requests()), (10, 0));
+    assert!(ended.message.contains("from https to http"), "{}", ended.message);
 }

@@ -175,6 +175,25 @@ async fn metrics_count_inferences_and_name_the_model() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn large_batch_is_answered_in_its_order() {
+    let server = Server::ready(path(&demo("model-v1.onnx")), &[]).await;
+    let rows = rows();
+    let many: Vec<&Value> = rows.iter().cycle().take(200).collect();
+    let data: Vec<&Value> = many.iter().map(|row| &row["request"]["inputs"][0]["data"]).collect();
+    let input = json!({"name": "X", "datatype": "FP32", "shape": [many.len(), 30], "data": data});
+    let request = json!({"inputs": [input], "outputs": [{"name": "probabilities"}]});
+    assert!(request.to_string().len() > 16 * 1024, "the batch is small enough for the thread of its request");
+    let (status, answer) = server.infer(&request).await;
+    assert_eq!((status, &answer["outputs"][0]["shape"]), (200, &json!([200, 2])));
+    assert_eq!(answer["outputs"].as_array().unwrap().len(), 1);
+    for (place, row) in many.iter().enumerate() {
+        let ours = answer["outputs"][0]["data"][place * 2].as_f64().unwrap();
+        let theirs = row["expected"]["1"]["probabilities"][0].as_f64().unwrap();
+        assert!((ours - theirs).abs() <= 1e-5);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn concurrent_requests_get_their_own_answers() {
     let server = Server::ready(path(&demo("model-v2.onnx")), &["--threads", "2"]).await;
     let server = Arc::new(server);

@@ -13,13 +13,16 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// ONNX Runtime's library: ORT_DYLIB_PATH, else where `xtask::python::onnxruntime_library` puts it.
 pub(crate) fn library() -> PathBuf {
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/mlops-operator");
     let cache = std::env::var_os("MLOPS_CACHE").map_or_else(
-        || std::env::var_os("XDG_CACHE_HOME").map_or_else(home, |path| PathBuf::from(path).join("mlops-operator")),
+        || {
+            std::env::var_os("XDG_CACHE_HOME")
+                .map_or_else(home, |path| PathBuf::from(path).join("mlops-operator"))
+        },
         PathBuf::from,
     );
     let path = std::env::var_os("ORT_DYLIB_PATH")
@@ -112,7 +115,8 @@ impl Server {
         let mut first = String::new();
         log.read_line(&mut first).unwrap();
         let line: Value = serde_json::from_str(&first).unwrap_or_else(|_| panic!("no log line: {first}"));
-        let address = line["address"].as_str().unwrap_or_else(|| panic!("no address: {first}")).parse().unwrap();
+        let address =
+            line["address"].as_str().unwrap_or_else(|| panic!("no address: {first}")).parse().unwrap();
         std::thread::spawn(move || {
             let mut rest = String::new();
             let _ = log.read_to_string(&mut rest);
@@ -222,6 +226,50 @@ impl Files {
 
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
+    }
+}
+
+/// An HTTPS server of one file with a certificate of its own; `/to-http` redirects to a plain address.
+pub(crate) struct TlsFiles {
+    address: SocketAddr,
+    pub(crate) certificate: String,
+}
+
+impl TlsFiles {
+    pub(crate) async fn start(file: Vec<u8>, plain: String) -> Self {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let signed = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(signed.signing_key.serialize_der()).unwrap();
+        let configuration = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![signed.cert.der().clone()], key)
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(configuration));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // A client that does not trust the certificate leaves here.
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let mut head = vec![0; 8192];
+                let length = stream.read(&mut head).await.unwrap_or(0);
+                let answer = if head[..length].starts_with(b"GET /to-http ") {
+                    let head = "HTTP/1.1 302 Found\r\nconnection: close\r\ncontent-length: 0";
+                    format!("{head}\r\nlocation: {plain}\r\n\r\n").into_bytes()
+                } else {
+                    let head = "HTTP/1.1 200 OK\r\nconnection: close";
+                    [format!("{head}\r\ncontent-length: {}\r\n\r\n", file.len()).as_bytes(), &file].concat()
+                };
+                let _ = stream.write_all(&answer).await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        Self { address, certificate: signed.cert.pem() }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("https://{}{path}", self.address)
     }
 }
 
