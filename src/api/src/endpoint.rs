@@ -19,7 +19,7 @@ use crate::meta::{EnvironmentVariable, ModelFormat};
     version = "v1alpha1",
     kind = "Endpoint",
     plural = "endpoints",
-    shortname = "ep",
+    shortname = "mlep",
     category = "mlops",
     namespaced,
     status = "EndpointStatus",

@@ -1,5 +1,6 @@
 //! `ServingRuntime`: how a model format becomes a container.
 #![expect(unreachable_pub, reason = "the schema derive writes a private copy of each type")]
+#![expect(clippy::duplicated_attributes, reason = "several columns share a type")]
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;

@@ -59,7 +59,11 @@ fn children(store: &Store, name: &ObjectName) -> anyhow::Result<Children> {
     let mut children = Children::new();
     for kind in ChildKind::ALL {
         if let Some(object) = store.object(Source::Child(kind), name)? {
-            children.insert(kind, Observed::from_body(serde_json::to_value(object)?));
+            let mut body = serde_json::to_value(object)?;
+            let coordinates = kind.coordinates();
+            body["apiVersion"] = coordinates.api_version.into();
+            body["kind"] = coordinates.kind.into();
+            children.insert(kind, Observed::from_body(body));
         }
     }
     Ok(children)
