@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use crate::tools::{self, Module};
+use crate::tools::{self, Module, Tools};
 use crate::{cache, progress, shell};
 
 mod certificate;
@@ -250,8 +250,22 @@ fn up_control_plane(directory: &Path, options: &Options) -> anyhow::Result<()> {
     teardown::tear_down(directory)?;
     let settings =
         control_plane::Options { lifetime: Lifetime::Detached, ..control_plane::Options::default() };
-    progress::step("start the control plane", || {
-        ControlPlane::start_with(&options.name, &directory.join(CONTROL_PLANE), settings, tools).map(drop)
+    or_tear_down(directory, || {
+        progress::step("start the control plane", || {
+            ControlPlane::start_with(&options.name, &directory.join(CONTROL_PLANE), settings, tools).map(drop)
+        })
+    })
+}
+
+/// A start that fails leaves its logs only.
+fn or_tear_down(directory: &Path, start: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    start().map_err(|error| {
+        let rest = match teardown::tear_down(directory) {
+            Ok(()) => String::new(),
+            Err(rest) => format!(" (and what it left could not be removed: {rest:#})"),
+        };
+        let logs = directory.with_extension("logs");
+        error.context(format!("failed to start; the logs are in {}{rest}", logs.display()))
     })
 }
 
@@ -261,9 +275,13 @@ fn up_full(directory: &Path, options: &Options) -> anyhow::Result<()> {
     let tools = tools::ensure()?;
     teardown::tear_down(directory)?;
     preflight::free_of_others()?;
+    or_tear_down(directory, || start_full(directory, &options.name, &tools))
+}
+
+fn start_full(directory: &Path, name: &str, tools: &Tools) -> anyhow::Result<()> {
     let node_directory = directory.join(NODE);
     std::fs::create_dir_all(&node_directory)?;
-    let node = node::Node::new(&node_directory, &tools);
+    let node = node::Node::new(&node_directory, tools);
     network::set_up(&directory.join(network::SAVED))?;
     teardown::make_control_groups()?;
     let settings = control_plane::Options {
@@ -274,12 +292,8 @@ fn up_full(directory: &Path, options: &Options) -> anyhow::Result<()> {
     let plane = progress::step("start the control plane and the container runtime", || {
         std::thread::scope(|scope| {
             let runtime = scope.spawn(|| node.start_containerd());
-            let plane = ControlPlane::start_with(
-                &options.name,
-                &directory.join(CONTROL_PLANE),
-                settings,
-                tools.clone(),
-            );
+            let plane =
+                ControlPlane::start_with(name, &directory.join(CONTROL_PLANE), settings, tools.clone());
             runtime.join().map_err(|_| anyhow::anyhow!("the start of containerd panicked"))??;
             plane
         })
@@ -302,8 +316,7 @@ fn start_node(node: &node::Node, plane: &ControlPlane, directory: &Path) -> anyh
     process::wait_until("readiness of the node", Duration::from_mins(2), || {
         alive()?;
         Ok(status::node_is_ready(|| plane.kubectl()))
-    })
-    .with_context(|| process::last_words(&directory.join(NODE), "kubelet"))?;
+    })?;
     process::wait_until("readiness of the DNS server", Duration::from_mins(2), || {
         alive()?;
         Ok(status::dns_is_ready(|| plane.kubectl()))

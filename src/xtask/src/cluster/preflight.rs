@@ -1,9 +1,9 @@
 //! Whether this machine can run a cluster, said in one sentence when it can't.
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
-use super::{network, process, teardown};
+use super::{network, node, process, teardown};
 
 const INSTEAD: &str = "use --control-plane-only, or --context NAME for a cluster that exists";
 
@@ -25,7 +25,7 @@ pub(super) fn full(directory: &Path) -> anyhow::Result<()> {
     if socket.as_os_str().len() > 107 {
         bail!("the path {} is too long for a socket; set MLOPS_CACHE to a shorter folder", socket.display());
     }
-    if let Err(error) = teardown::make_control_groups() {
+    if let Err(error) = teardown::try_control_groups() {
         bail!("a node needs control groups that it may write to ({error:#}); {INSTEAD}");
     }
     let overlay = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
@@ -34,14 +34,12 @@ pub(super) fn full(directory: &Path) -> anyhow::Result<()> {
     {
         bail!("the kernel has no overlay file system, which images need; {INSTEAD}");
     }
-    if let Some(other) = process::marked()
-        .into_iter()
-        .find(|process| process.component == "kubelet" && !process.directory.starts_with(directory))
-    {
-        let folder = other.directory.parent().unwrap_or(&other.directory);
+    if let Some(other) = other_node(directory) {
         bail!(
-            "this machine runs the node of another cluster in {}; take that down first, or {INSTEAD}",
-            folder.display()
+            "this machine has, or had until it was killed, the node of another cluster in {}; take that down first \
+             (cargo xtask cluster down --name {}), or {INSTEAD}",
+            other.display(),
+            other.file_name().unwrap_or_default().display()
         );
     }
     Ok(())
@@ -56,4 +54,16 @@ pub(super) fn free_of_others() -> anyhow::Result<()> {
         bail!("the networks 10.231.0.0 to 10.233.255.255 are in use on this machine ({route}); {INSTEAD}");
     }
     Ok(())
+}
+
+/// The folder of another cluster that has a node: there is one set of packet filter rules for all.
+fn other_node(directory: &Path) -> Option<PathBuf> {
+    let left = std::fs::read_dir(directory.parent()?).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let running = process::marked()
+        .into_iter()
+        .filter(|process| node::COMPONENTS.contains(&process.component.as_str()))
+        .filter_map(|process| Some(process.directory.parent()?.to_owned()));
+    left.filter(|folder| folder.join(network::SAVED).exists())
+        .chain(running)
+        .find(|folder| folder != directory)
 }

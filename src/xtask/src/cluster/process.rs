@@ -76,12 +76,11 @@ pub(super) fn log(directory: &Path, component: &str) -> PathBuf {
 
 /// The last lines a component wrote, for an error.
 pub(super) fn last_words(directory: &Path, component: &str) -> String {
-    let path = log(directory, component);
-    let text = std::fs::read(&path).unwrap_or_default();
+    let text = std::fs::read(log(directory, component)).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
     let tail = lines[lines.len().saturating_sub(8)..].join("\n");
-    format!("the last lines of {}:\n{tail}", path.display())
+    format!("its last lines:\n{tail}")
 }
 
 /// Every process with a mark that this user may look at.

@@ -69,12 +69,22 @@ fn contained() -> Vec<i32> {
 
 /// Makes the control group that holds all pods, in every hierarchy: the kubelet wants it to be there.
 pub(super) fn make_control_groups() -> anyhow::Result<()> {
+    for group in control_groups() {
+        std::fs::create_dir_all(&group).with_context(|| format!("failed to make {}", group.display()))?;
+    }
+    Ok(())
+}
+
+/// Whether control groups can be made here; leaves none.
+pub(super) fn try_control_groups() -> anyhow::Result<()> {
     let groups = control_groups();
     if groups.is_empty() {
         bail!("{HIERARCHIES} has no hierarchy");
     }
     for group in groups {
-        std::fs::create_dir_all(&group).with_context(|| format!("failed to make {}", group.display()))?;
+        let trial = group.with_extension(format!("trial-{}", std::process::id()));
+        std::fs::create_dir(&trial).with_context(|| format!("failed to make {}", trial.display()))?;
+        std::fs::remove_dir(&trial)?;
     }
     Ok(())
 }
