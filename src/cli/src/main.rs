@@ -1,2 +1,6 @@
-//! Stub.
-fn main() {}
+//! `kubectl-mlops`: shows and explains what the mlops-operator does; it reads and never writes.
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run(std::env::args_os())
+}

@@ -1,0 +1,92 @@
+//! The table of remedies: for each reason, who can act and where to look.
+use api::Reason;
+use serde::Serialize;
+
+/// Who acts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub(super) enum Persona {
+    /// Runs endpoints.
+    #[serde(rename = "ML engineer")]
+    MlEngineer,
+    /// Trained and exported the model.
+    #[serde(rename = "data scientist")]
+    DataScientist,
+    /// Owns the cluster and the installation.
+    #[serde(rename = "infrastructure engineer")]
+    InfrastructureEngineer,
+}
+
+impl Persona {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::MlEngineer => "ML engineer",
+            Self::DataScientist => "data scientist",
+            Self::InfrastructureEngineer => "infrastructure engineer",
+        }
+    }
+}
+
+/// Where more is to be seen.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Place {
+    /// The object itself.
+    Spec,
+    /// The pods and their events.
+    Pods,
+    /// The log of the containers.
+    Log,
+    /// The ServingRuntimes.
+    Runtimes,
+    /// The quotas and limits of the namespace.
+    Quota,
+    /// The operator and its rights.
+    Installation,
+}
+
+/// Who can act, and where to look.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Remedy {
+    pub(super) who: Option<Persona>,
+    pub(super) look: Option<Place>,
+}
+
+/// The remedy for a reason. What to do is `Reason::action`.
+pub(super) fn remedy(reason: Reason) -> Remedy {
+    let ask = |who, look| Remedy { who: Some(who), look: Some(look) };
+    let nobody = |look| Remedy { who: None, look };
+    match reason {
+        Reason::Ready
+        | Reason::Accepted
+        | Reason::Answering
+        | Reason::Creating
+        | Reason::RollingOut
+        | Reason::Scaling => nobody(None),
+        Reason::ApplyFailed => nobody(Some(Place::Installation)),
+        Reason::Degraded => ask(Persona::InfrastructureEngineer, Place::Pods),
+        Reason::NoReadyPods => ask(Persona::MlEngineer, Place::Pods),
+        Reason::Invalid | Reason::Rejected | Reason::Conflict => ask(Persona::MlEngineer, Place::Spec),
+        Reason::RuntimeNotFound | Reason::RuntimeUnsuitable => ask(Persona::MlEngineer, Place::Runtimes),
+        Reason::ImagePullFailed | Reason::ContainerConfigInvalid => ask(Persona::MlEngineer, Place::Pods),
+        Reason::ModelFetchFailed | Reason::DigestMismatch => ask(Persona::MlEngineer, Place::Log),
+        Reason::ModelLoadFailed | Reason::WarmUpFailed => ask(Persona::DataScientist, Place::Log),
+        Reason::ContainerCrashed | Reason::NotAnswering => ask(Persona::MlEngineer, Place::Log),
+        Reason::OutOfMemory | Reason::DeadlineExceeded => ask(Persona::MlEngineer, Place::Pods),
+        Reason::Unschedulable => ask(Persona::InfrastructureEngineer, Place::Pods),
+        Reason::PodsRefused => ask(Persona::InfrastructureEngineer, Place::Quota),
+        Reason::Denied | Reason::Panicked => ask(Persona::InfrastructureEngineer, Place::Installation),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_needs_action_names_who_acts_and_where_to_look() {
+        for &reason in Reason::ALL {
+            let remedy = remedy(reason);
+            assert_eq!(remedy.who.is_some(), !reason.action().is_empty(), "{}", reason.name());
+            assert!(remedy.who.is_none() || remedy.look.is_some(), "{}", reason.name());
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! How a verb ends: its exit code, and what it says when it can't do its work.
+use std::fmt;
+
+/// The end of a verb that did its work.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Outcome {
+    /// All is well: 0.
+    Ok,
+    /// Something is unhealthy, or not ready in time: 1.
+    Unhealthy,
+}
+
+impl Outcome {
+    pub(crate) fn from_health(healthy: bool) -> Self {
+        if healthy { Self::Ok } else { Self::Unhealthy }
+    }
+}
+
+/// Why a verb could not do its work.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Failure {
+    /// The command line makes no sense: 2.
+    Usage(String),
+    /// The cluster can't be reached, refuses, or an object does not exist: 3.
+    Error(String),
+}
+
+impl Failure {
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Error(_) => 3,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(message) | Self::Error(message) => formatter.write_str(message),
+        }
+    }
+}

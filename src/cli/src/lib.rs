@@ -1,0 +1,65 @@
+//! The kubectl plugin: `status`, `check` and `explain`.
+//!
+//! Each verb gathers plain facts, makes a report of them with pure functions, and renders it as text, JSON or YAML.
+//!
+//! Invariant: it reads and never writes, except for asking the API server what the user may do.
+
+mod arguments;
+mod check;
+mod connect;
+mod explain;
+mod failure;
+#[cfg(test)]
+mod fixtures;
+mod health;
+mod objects;
+mod output;
+mod status;
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::arguments::{Arguments, Verb};
+use crate::failure::{Failure, Outcome};
+use crate::output::Style;
+
+/// Runs one verb; the exit code is 0 for ok, 1 for unhealthy, 2 for wrong usage and 3 for an error.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // A closed pipe is the only way that this fails, and nobody is left to tell.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    match start(&arguments) {
+        Ok(Outcome::Ok) => ExitCode::SUCCESS,
+        Ok(Outcome::Unhealthy) => ExitCode::from(1),
+        Err(failure) => {
+            output::progress(&format!("error: {failure}"));
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn start(arguments: &Arguments) -> Result<Outcome, Failure> {
+    // Only a second installation in the same process fails, and then the first one serves.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Error(format!("failed to start: {error}")))?;
+    let style = Style::detect(std::io::stdout().is_terminal(), |name| std::env::var(name).ok());
+    let global = &arguments.global;
+    runtime.block_on(async {
+        match &arguments.verb {
+            Verb::Status(options) => status::run(global, options, style).await,
+            Verb::Check(options) => check::run(global, options, style).await,
+            Verb::Explain(options) => explain::run(global, options, style).await,
+        }
+    })
+}

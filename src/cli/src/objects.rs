@@ -1,0 +1,183 @@
+//! The kinds that the plugin shows: their names on the command line, and how they are looked up.
+use std::fmt::Debug;
+
+use kube::api::ListParams;
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+
+use crate::connect::{Cluster, Problem};
+use crate::failure::Failure;
+
+/// A kind that the plugin shows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    Endpoint,
+    ServingRuntime,
+}
+
+/// What the user asked to see.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Selection {
+    pub(crate) kind: Option<Kind>,
+    pub(crate) name: Option<String>,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::Endpoint, Self::ServingRuntime];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Endpoint => "Endpoint",
+            Self::ServingRuntime => "ServingRuntime",
+        }
+    }
+
+    pub(crate) fn plural(self) -> &'static str {
+        match self {
+            Self::Endpoint => "endpoints",
+            Self::ServingRuntime => "servingruntimes",
+        }
+    }
+
+    fn is_called(self, word: &str) -> bool {
+        let short = match self {
+            Self::Endpoint => "ep",
+            Self::ServingRuntime => "srt",
+        };
+        let word = word.to_ascii_lowercase();
+        let bare = word.strip_suffix(&format!(".{}", api::GROUP)).unwrap_or(&word);
+        bare == short || bare == self.plural() || bare == self.name().to_ascii_lowercase()
+    }
+
+    fn parse(word: &str) -> Result<Self, Failure> {
+        Self::ALL.into_iter().find(|kind| kind.is_called(word)).ok_or_else(|| {
+            Failure::Usage(format!(
+                "'{word}' is no kind that is known here: use endpoint (ep) or servingruntime (srt)"
+            ))
+        })
+    }
+}
+
+impl Selection {
+    /// Reads `KIND`, `KIND NAME` and `KIND/NAME`.
+    pub(crate) fn parse(kind: Option<&str>, name: Option<&str>) -> Result<Self, Failure> {
+        let Some(word) = kind else { return Ok(Self { kind: None, name: None }) };
+        let (word, name) = match (word.split_once('/'), name) {
+            (Some(_), Some(_)) => {
+                return Err(Failure::Usage("give the name once: KIND/NAME or KIND NAME".to_owned()));
+            }
+            (Some((word, name)), None) => (word, Some(name)),
+            (None, name) => (word, name),
+        };
+        Ok(Self { kind: Some(Kind::parse(word)?), name: name.map(ToOwned::to_owned) })
+    }
+
+    pub(crate) fn includes(&self, kind: Kind) -> bool {
+        self.kind.is_none_or(|chosen| chosen == kind)
+    }
+}
+
+/// The objects of a kind, of one namespace or of all.
+pub(crate) async fn list<K>(cluster: &Cluster, kind: Kind, namespace: Option<&str>) -> Result<Vec<K>, Failure>
+where
+    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+    K: Clone + Debug + DeserializeOwned,
+{
+    let api = scoped::<K>(cluster, namespace);
+    let found = cluster.ask(api.list(&ListParams::default())).await;
+    found.map(|list| list.items).map_err(|problem| refused(kind, &problem))
+}
+
+/// One namespace or all.
+pub(crate) fn scoped<K>(cluster: &Cluster, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(cluster.client.clone(), namespace),
+        None => Api::all(cluster.client.clone()),
+    }
+}
+
+fn refused(kind: Kind, problem: &Problem) -> Failure {
+    Failure::Error(match problem {
+        Problem::NotFound(_) => format!(
+            "the cluster does not know the kind {}: install the chart mlops-operator, then run `kubectl mlops check`",
+            kind.name()
+        ),
+        Problem::Forbidden(message) => {
+            format!("{message}: ask the cluster's administrator for the right, or choose another namespace")
+        }
+        Problem::Other(message) => message.clone(),
+    })
+}
+
+/// The object of a name among those of its namespace.
+pub(crate) fn find<K: ResourceExt>(
+    objects: Vec<K>,
+    kind: Kind,
+    name: &str,
+    namespace: &str,
+) -> Result<K, Failure> {
+    let names: Vec<String> = objects.iter().map(ResourceExt::name_any).collect();
+    let found = objects.into_iter().find(|object| object.name_any() == name);
+    found.ok_or_else(|| Failure::Error(missing(kind, name, namespace, &names)))
+}
+
+/// What to say when an object does not exist.
+fn missing(kind: Kind, name: &str, namespace: &str, existing: &[String]) -> String {
+    if existing.is_empty() {
+        return format!("{} {name} does not exist: {}", kind.name(), none(kind, namespace));
+    }
+    let mut existing = existing.to_vec();
+    existing.sort();
+    format!(
+        "{} {name} does not exist in namespace {namespace}: there are {}; -n chooses another namespace",
+        kind.name(),
+        existing.join(", ")
+    )
+}
+
+/// What to say when a namespace has no object of a kind.
+pub(crate) fn none(kind: Kind, namespace: &str) -> String {
+    let (plural, name) = (kind.plural(), kind.name().to_ascii_lowercase());
+    format!(
+        "namespace {namespace} has no {plural}: create one with `kubectl apply -n {namespace} -f FILE`; `kubectl explain {name}.spec` lists its fields"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_known_by_every_name_that_kubectl_knows() {
+        for word in ["endpoint", "Endpoint", "endpoints", "ep", "endpoints.mlops-operator.dev"] {
+            assert_eq!(Kind::parse(word), Ok(Kind::Endpoint), "{word}");
+        }
+        for word in ["servingruntime", "servingruntimes", "srt", "ServingRuntime"] {
+            assert_eq!(Kind::parse(word), Ok(Kind::ServingRuntime), "{word}");
+        }
+        assert_eq!(Kind::parse("pod").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn a_name_comes_after_a_slash_or_a_blank_but_not_both() {
+        let churn = Selection { kind: Some(Kind::Endpoint), name: Some("churn".into()) };
+        assert_eq!(Selection::parse(Some("ep/churn"), None), Ok(churn.clone()));
+        assert_eq!(Selection::parse(Some("ep"), Some("churn")), Ok(churn));
+        assert_eq!(Selection::parse(Some("ep/churn"), Some("churn")).unwrap_err().exit_code(), 2);
+        let all = Selection::parse(None, None).unwrap();
+        assert!(all.includes(Kind::Endpoint) && all.includes(Kind::ServingRuntime));
+    }
+
+    #[test]
+    fn a_missing_object_is_answered_with_those_that_exist() {
+        let names = ["fraud".to_owned(), "churn".to_owned()];
+        assert_eq!(
+            missing(Kind::Endpoint, "chrun", "team", &names),
+            "Endpoint chrun does not exist in namespace team: there are churn, fraud; -n chooses another namespace"
+        );
+        assert!(missing(Kind::Endpoint, "chrun", "team", &[]).contains("kubectl apply -n team -f FILE"));
+    }
+}

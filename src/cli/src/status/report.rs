@@ -1,0 +1,212 @@
+//! The report of `status`: plain facts, made from what was seen. Its shape is that of `-o json`.
+use api::endpoint::{Revision, RevisionState};
+use api::meta::{ConditionType, ENDPOINT_LABEL};
+use api::{Endpoint, ServingRuntime};
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt as _;
+use plan::condition;
+use plan::endpoint::PodFacts;
+use serde::Serialize;
+
+use crate::health::Health;
+
+/// What was seen.
+#[derive(Default)]
+pub(super) struct Seen {
+    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) runtimes: Vec<ServingRuntime>,
+    /// None when the user may not see pods.
+    pub(super) pods: Option<Vec<Pod>>,
+}
+
+/// What is shown.
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Report {
+    pub(super) endpoints: Vec<EndpointReport>,
+    pub(super) serving_runtimes: Vec<RuntimeReport>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EndpointReport {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) health: Health,
+    pub(super) reason: Option<String>,
+    pub(super) message: Option<String>,
+    /// Whether requests are answered; None before the operator has said so.
+    pub(super) serving: Option<bool>,
+    pub(super) url: Option<String>,
+    pub(super) model: String,
+    pub(super) revisions: Vec<RevisionReport>,
+    /// Pods of no revision that the status lists.
+    pub(super) other_pods: Vec<PodReport>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RevisionReport {
+    pub(super) name: String,
+    pub(super) state: RevisionState,
+    pub(super) model: Option<String>,
+    pub(super) replicas: i32,
+    pub(super) ready_replicas: i32,
+    pub(super) pods: Vec<PodReport>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PodReport {
+    pub(super) name: String,
+    pub(super) state: PodState,
+    pub(super) reason: Option<String>,
+    pub(super) message: Option<String>,
+}
+
+/// Where a pod stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub(super) enum PodState {
+    /// It answers requests.
+    Ready,
+    /// It does not answer yet, and nothing is known to hold it up.
+    Starting,
+    /// Something holds it up that may pass by itself.
+    Retrying,
+    /// It does not answer until a person acts.
+    Failed,
+    /// It is on its way out.
+    Leaving,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RuntimeReport {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) health: Health,
+    pub(super) reason: Option<String>,
+    pub(super) message: Option<String>,
+    pub(super) formats: Vec<&'static str>,
+    pub(super) image: Option<String>,
+}
+
+impl Report {
+    /// Sorts out what was seen, by namespace and name.
+    pub(super) fn new(seen: Seen) -> Self {
+        let pods = seen.pods.unwrap_or_default();
+        let mut endpoints: Vec<EndpointReport> =
+            seen.endpoints.iter().map(|endpoint| endpoint_report(endpoint, &pods)).collect();
+        endpoints.sort_by(|left, right| (&left.namespace, &left.name).cmp(&(&right.namespace, &right.name)));
+        let mut serving_runtimes: Vec<RuntimeReport> = seen.runtimes.iter().map(runtime_report).collect();
+        serving_runtimes
+            .sort_by(|left, right| (&left.namespace, &left.name).cmp(&(&right.namespace, &right.name)));
+        Self { endpoints, serving_runtimes }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.endpoints.is_empty() && self.serving_runtimes.is_empty()
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.healths().all(|health| health == Health::Ready)
+    }
+
+    /// Whether nothing changes until somebody changes something.
+    pub(super) fn is_settled(&self) -> bool {
+        self.healths().all(Health::is_settled)
+    }
+
+    fn healths(&self) -> impl Iterator<Item = Health> {
+        let endpoints = self.endpoints.iter().map(|endpoint| endpoint.health);
+        endpoints.chain(self.serving_runtimes.iter().map(|runtime| runtime.health))
+    }
+}
+
+fn endpoint_report(endpoint: &Endpoint, pods: &[Pod]) -> EndpointReport {
+    let status = endpoint.status.clone().unwrap_or_default();
+    let health = Health::new(&endpoint.metadata, status.observed_generation, &status.conditions);
+    let mut revisions: Vec<RevisionReport> = status.revisions.into_iter().map(revision).collect();
+    let mut other_pods = Vec::new();
+    for facts in pods.iter().filter(|pod| belongs(pod, endpoint)).map(PodFacts::from_pod) {
+        let owner = revisions.iter_mut().find(|revision| revision.name == facts.revision);
+        owner.map_or(&mut other_pods, |revision| &mut revision.pods).push(pod(facts));
+    }
+    for revision in &mut revisions {
+        revision.pods.sort_by(|left, right| left.name.cmp(&right.name));
+    }
+    other_pods.sort_by(|left: &PodReport, right| left.name.cmp(&right.name));
+    let (reason, message) = ready(health, &status.conditions);
+    let serving = condition::find(&status.conditions, ConditionType::Serving);
+    EndpointReport {
+        namespace: endpoint.namespace().unwrap_or_default(),
+        name: endpoint.name_any(),
+        health,
+        reason,
+        message,
+        serving: serving.map(|serving| serving.status == "True"),
+        url: status.url,
+        model: without_query(&endpoint.spec.model.uri),
+        revisions,
+        other_pods,
+    }
+}
+
+/// A query of a URI may hold a signature that gives access, and terminals are shared.
+fn without_query(uri: &str) -> String {
+    uri.split(['?', '#']).next().unwrap_or(uri).to_owned()
+}
+
+/// What the condition `Ready` says, unless it speaks of an earlier spec.
+fn ready(health: Health, conditions: &[Condition]) -> (Option<String>, Option<String>) {
+    let ready = condition::find(conditions, ConditionType::Ready).filter(|_| health != Health::Unseen);
+    (ready.map(|ready| ready.reason.clone()), ready.map(|ready| ready.message.clone()))
+}
+
+fn belongs(pod: &Pod, endpoint: &Endpoint) -> bool {
+    pod.namespace() == endpoint.namespace() && pod.labels().get(ENDPOINT_LABEL) == Some(&endpoint.name_any())
+}
+
+fn revision(revision: Revision) -> RevisionReport {
+    RevisionReport {
+        name: revision.name,
+        state: revision.state,
+        model: revision.model,
+        replicas: revision.replicas,
+        ready_replicas: revision.ready_replicas,
+        pods: Vec::new(),
+    }
+}
+
+fn pod(facts: PodFacts) -> PodReport {
+    let state = match &facts.cause {
+        _ if facts.leaving => PodState::Leaving,
+        _ if facts.ready => PodState::Ready,
+        None => PodState::Starting,
+        Some(cause) if cause.settled => PodState::Failed,
+        Some(_) => PodState::Retrying,
+    };
+    let cause = facts.cause.filter(|_| !facts.leaving);
+    PodReport {
+        name: facts.name,
+        state,
+        reason: cause.as_ref().map(|cause| cause.reason.name().to_owned()),
+        message: cause.map(|cause| cause.message),
+    }
+}
+
+fn runtime_report(runtime: &ServingRuntime) -> RuntimeReport {
+    let status = runtime.status.clone().unwrap_or_default();
+    let health = Health::new(&runtime.metadata, status.observed_generation, &status.conditions);
+    let (reason, message) = ready(health, &status.conditions);
+    RuntimeReport {
+        namespace: runtime.namespace().unwrap_or_default(),
+        name: runtime.name_any(),
+        health,
+        reason,
+        message,
+        formats: runtime.spec.supported_formats.iter().map(|format| format.name()).collect(),
+        image: runtime.spec.image.clone(),
+    }
+}
