@@ -64,7 +64,9 @@ pub fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition
 pub fn transition(old: &[Condition], statements: &[Statement], action: &'static str) -> Vec<Event> {
     let ready = statements.iter().find(|statement| statement.type_ == ConditionType::Ready);
     let Some(ready) = ready else { return Vec::new() };
-    if find(old, ConditionType::Ready).is_some_and(|old| old.reason == ready.reason.name()) {
+    let status = if ready.holds { "True" } else { "False" };
+    let same = |old: &Condition| old.reason == ready.reason.name() && old.status == status;
+    if find(old, ConditionType::Ready).is_some_and(same) {
         return Vec::new();
     }
     let stalled =

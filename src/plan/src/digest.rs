@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 /// The first `length` hexadecimal digits of the SHA-256 of a value. Keys are in order, since `serde_json`'s map is.
 pub fn of(value: &Value, length: usize) -> String {
     let hash = Sha256::digest(value.to_string().as_bytes());
-    let mut text: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut text = hash.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     text.truncate(length);
     text
 }

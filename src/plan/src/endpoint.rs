@@ -1,6 +1,7 @@
 //! The plan of an Endpoint: which objects it needs on this cluster, and what its status says.
 
 mod build;
+mod deployment;
 pub mod pod;
 mod status;
 mod valid;
@@ -62,7 +63,7 @@ fn without_strangers<'a>(valid: Valid<'a>, world: &World) -> Result<Valid<'a>, R
     for (kind, observed) in &world.children {
         if let Some(controller) = &observed.controller
             && controller.uid != valid.uid
-            && !is_predecessor(observed, &valid)
+            && !is_predecessor(observed, &world.endpoint)
         {
             let message = format!(
                 "{kind} {} belongs to {} {}: rename this Endpoint, or delete the {kind}",
@@ -75,19 +76,22 @@ fn without_strangers<'a>(valid: Valid<'a>, world: &World) -> Result<Valid<'a>, R
 }
 
 /// Whether an object belonged to an Endpoint of the same name that was deleted: it is about to go.
-fn is_predecessor(observed: &Observed, valid: &Valid) -> bool {
+fn is_predecessor(observed: &Observed, endpoint: &Endpoint) -> bool {
     observed.controller.as_ref().is_some_and(|controller| {
-        controller.kind == "Endpoint" && controller.name == valid.name && controller.uid != valid.uid
+        controller.kind == "Endpoint"
+            && Some(&controller.name) == endpoint.metadata.name.as_ref()
+            && Some(&controller.uid) != endpoint.metadata.uid.as_ref()
     })
 }
 
 fn steps(valid: &Valid, world: &World) -> Vec<Step> {
     let seen_deployment = world.children.get(&ChildKind::Deployment);
-    let mut steps = Vec::new();
+    // What is no longer wanted goes first, so that no autoscaler works against the number that is set next.
+    let mut steps = Vec::from_iter(removals(valid, world));
     for (kind, wanted) in build::children(valid, seen_deployment) {
         match world.children.get(&kind) {
             None => steps.push(apply(valid, kind, wanted, "it does not exist")),
-            Some(seen) if seen.deleting || is_predecessor(seen, valid) => {}
+            Some(seen) if seen.deleting || is_predecessor(seen, &world.endpoint) => {}
             Some(seen) => {
                 if let Some(why) = reason_to_apply(&wanted, seen) {
                     steps.extend(hand_over(valid, kind, seen));
@@ -96,7 +100,6 @@ fn steps(valid: &Valid, world: &World) -> Vec<Step> {
             }
         }
     }
-    steps.extend(removals(valid, world));
     steps
 }
 
@@ -113,7 +116,7 @@ fn reason_to_apply(wanted: &serde_json::Value, seen: &Observed) -> Option<&'stat
 /// nobody owns falls back to its default, and an Endpoint under load would shrink to one pod.
 fn hand_over(valid: &Valid, kind: ChildKind, seen: &Observed) -> Option<Step> {
     if kind != ChildKind::Deployment
-        || seen.annotation(build::REPLICAS_ANNOTATION) != Some(build::BY_OPERATOR)
+        || seen.annotation(build::REPLICAS_ANNOTATION) == Some(build::BY_AUTOSCALER)
     {
         return None;
     }

@@ -36,7 +36,7 @@ pub struct Failure {
 }
 
 /// The longest wait between two tries.
-const LONGEST: Duration = Duration::from_secs(300);
+const LONGEST: Duration = Duration::from_mins(5);
 /// The wait before the first retry.
 const SHORTEST: Duration = Duration::from_millis(200);
 

@@ -24,7 +24,8 @@ const SUFFIXES: [(&str, f64); 16] = [
 /// Whether both are quantities of the same amount.
 pub(crate) fn equal(left: &str, right: &str) -> bool {
     match (amount(left), amount(right)) {
-        (Some(left), Some(right)) => (left - right).abs() <= 1e-9 * left.abs().max(right.abs()),
+        // The API server rounds up to a billionth.
+        (Some(left), Some(right)) => (left - right).abs() <= 1e-9 * left.abs().max(right.abs()).max(1.0),
         _ => false,
     }
 }

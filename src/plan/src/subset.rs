@@ -7,13 +7,20 @@ use crate::quantity;
 const LIST_KEYS: [&str; 8] =
     ["name", "containerPort", "port", "mountPath", "uid", "topologyKey", "type", "key"];
 
+/// The fields whose values are amounts of resources, which the API server may put in other words.
+const AMOUNTS: [&str; 2] = ["limits", "requests"];
+
 /// The path of the first field of `wanted` that `seen` does not hold, for example `spec.replicas`; `None` when it holds
 /// all. Elements of lists are matched by their key where they have one, since others may add elements of their own.
 pub fn difference(wanted: &Value, seen: &Value) -> Option<String> {
+    first_difference(wanted, seen, false)
+}
+
+fn first_difference(wanted: &Value, seen: &Value, amounts: bool) -> Option<String> {
     match (wanted, seen) {
         (Value::Object(wanted), _) => wanted.iter().find_map(|(key, value)| {
             let inner = match seen.get(key) {
-                Some(seen) => difference(value, seen)?,
+                Some(seen) => first_difference(value, seen, amounts || AMOUNTS.contains(&key.as_str()))?,
                 None if is_empty(value) => return None,
                 None => String::new(),
             };
@@ -24,7 +31,7 @@ pub fn difference(wanted: &Value, seen: &Value) -> Option<String> {
             })
         }),
         (Value::Array(wanted), Value::Array(seen)) => list_difference(wanted, seen),
-        (Value::String(wanted), Value::String(seen)) if quantity::equal(wanted, seen) => None,
+        (Value::String(wanted), Value::String(seen)) if amounts && quantity::equal(wanted, seen) => None,
         (wanted, seen) => (wanted != seen).then(String::new),
     }
 }
@@ -41,10 +48,18 @@ fn list_difference(wanted: &[Value], seen: &[Value]) -> Option<String> {
     };
     wanted.iter().find_map(|wanted| {
         let name = wanted[*key].to_string();
-        match seen.iter().find(|seen| seen.get(*key) == wanted.get(*key)) {
-            Some(seen) => difference(wanted, seen).map(|inner| format!("[{name}]{}", dotted(&inner))),
-            None => Some(format!("[{name}]")),
+        // Several elements may share the key, for example a port in UDP and in TCP: one of them must fit.
+        let mut differences = seen
+            .iter()
+            .filter(|seen| seen.get(*key) == wanted.get(*key))
+            .map(|seen| difference(wanted, seen))
+            .peekable();
+        if differences.peek().is_none() {
+            return Some(format!("[{name}]"));
         }
+        let differences: Option<Vec<String>> = differences.collect();
+        let first = differences?.into_iter().next()?;
+        Some(format!("[{name}]{}", dotted(&first)))
     })
 }
 
@@ -70,8 +85,9 @@ mod tests {
 
     #[test]
     fn what_others_add_is_no_difference() {
-        let wanted = json!({"a": {"b": 1}, "list": [{"name": "x", "v": "1000m"}], "none": {}});
-        let seen = json!({"a": {"b": 1, "c": 2}, "list": [{"name": "y"}, {"name": "x", "v": "1", "w": 3}]});
+        let wanted =
+            json!({"a": {"b": 1}, "list": [{"name": "x", "requests": {"cpu": "1000m"}}], "none": {}});
+        let seen = json!({"a": {"b": 1, "c": 2}, "list": [{"name": "y"}, {"name": "x", "requests": {"cpu": "1"}, "w": 3}]});
         assert_eq!(difference(&wanted, &seen), None);
     }
 
@@ -84,6 +100,20 @@ mod tests {
         assert_eq!(difference(&wanted, &seen).unwrap(), "spec.list[\"x\"].v");
         let seen = json!({"spec": {"list": [], "flag": false}});
         assert_eq!(difference(&wanted, &seen).unwrap(), "spec.list[\"x\"]");
+    }
+
+    #[test]
+    fn elements_that_share_a_key_are_told_apart() {
+        let ports = json!([{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]);
+        assert_eq!(difference(&ports, &ports), None);
+        let changed = json!([{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "SCTP"}]);
+        assert_eq!(difference(&ports, &changed).unwrap(), "[53].protocol");
+    }
+
+    #[test]
+    fn only_amounts_of_resources_may_be_put_in_other_words() {
+        let env = |value: &str| json!({"env": [{"name": "SIZE", "value": value}]});
+        assert_eq!(difference(&env("1000m"), &env("1")).unwrap(), "env[\"SIZE\"].value");
     }
 
     #[test]

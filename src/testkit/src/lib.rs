@@ -1,1 +1,21 @@
-//! Stub.
+//! What tests share: endpoints in one line, a world that behaves like an API server with its controllers, a fixed clock.
+//!
+//! Invariant: no IO, no clock and no randomness; a test dependency only.
+
+mod apply;
+mod defaults;
+mod fixture;
+mod render;
+mod rollout;
+pub mod schema;
+mod trouble;
+mod truth;
+mod world;
+
+pub use fixture::{
+    DIGEST, EndpointFixture, NAMESPACE, OPERATOR_NAMESPACE, endpoint, now, runtime, runtimes, settings,
+};
+pub use render::render;
+pub use trouble::Trouble;
+pub use truth::lies;
+pub use world::World;

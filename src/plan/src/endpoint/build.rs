@@ -32,7 +32,7 @@ pub(super) const REPLICAS_ANNOTATION: &str = "mlops-operator.dev/replicas-by";
 /// The operator sets the replicas.
 pub(super) const BY_OPERATOR: &str = "operator";
 /// An autoscaler sets the replicas.
-const BY_AUTOSCALER: &str = "autoscaler";
+pub(super) const BY_AUTOSCALER: &str = "autoscaler";
 
 /// The addresses where clouds answer with the credentials of the node: no model is fetched from there.
 const METADATA_ADDRESSES: [&str; 2] = ["169.254.0.0/16", "168.63.129.16/32"];

@@ -119,8 +119,22 @@ fn terminated(state: &ContainerState) -> Option<&ContainerStateTerminated> {
 /// What the model server writes as its last word.
 #[derive(Deserialize)]
 struct LastWord {
-    reason: Reason,
+    reason: String,
     message: String,
+}
+
+impl LastWord {
+    /// The reason of the condition: any container may write what it likes, so only the known words count.
+    fn reason(&self) -> Option<Reason> {
+        match self.reason.as_str() {
+            "ModelFetchFailed" => Some(Reason::ModelFetchFailed),
+            "DigestMismatch" => Some(Reason::DigestMismatch),
+            "ModelLoadFailed" => Some(Reason::ModelLoadFailed),
+            "WarmUpFailed" => Some(Reason::WarmUpFailed),
+            "InvalidArguments" => Some(Reason::ContainerConfigInvalid),
+            _ => None,
+        }
+    }
 }
 
 fn crash(status: &ContainerStatus, ended: &ContainerStateTerminated) -> Cause {
@@ -130,11 +144,12 @@ fn crash(status: &ContainerStatus, ended: &ContainerStateTerminated) -> Cause {
         return Cause { reason: Reason::OutOfMemory, message, settled: true };
     }
     let said = ended.message.as_deref().unwrap_or_default().trim();
-    if let Ok(last_word) = serde_json::from_str::<LastWord>(said) {
+    if let Ok(last_word) = serde_json::from_str::<LastWord>(said)
+        && let Some(reason) = last_word.reason()
+    {
         // A fetch can fail because the other side is away for a moment; the rest does not change by itself.
-        let settled =
-            last_word.reason != Reason::ModelFetchFailed || status.restart_count >= SETTLED_RESTARTS;
-        return Cause { reason: last_word.reason, message: last_word.message, settled };
+        let settled = reason != Reason::ModelFetchFailed || status.restart_count >= SETTLED_RESTARTS;
+        return Cause { reason, message: last_word.message, settled };
     }
     let end = match ended.signal {
         Some(signal) => format!("signal {signal}"),

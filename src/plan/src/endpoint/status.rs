@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use api::endpoint::{Revision, RevisionState};
 use api::meta::{ConditionType, ENDPOINT_LABEL};
 use api::{EndpointStatus, Reason};
-use k8s_openapi::api::apps::v1::DeploymentStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use super::deployment::{DeploymentFacts, Presence};
 use super::valid::{Refusal, Valid};
 use super::{Cause, PodFacts, World, build};
-use crate::child::{ChildKind, Observed};
+use crate::child::ChildKind;
 use crate::condition::{self, Statement};
 use crate::step::{Event, Step};
+use crate::subset;
 
 /// The most revisions that a status lists.
 const REVISION_LIMIT: usize = 16;
+/// The longest URI that a status holds; an annotation, which anybody may have changed, can be longer.
+const URI_LIMIT: usize = 2048;
 
 /// The status and the events of an Endpoint.
 pub(super) fn status(
@@ -23,7 +26,7 @@ pub(super) fn status(
     steps: &[Step],
 ) -> (EndpointStatus, Vec<Event>) {
     let old = world.endpoint.status.clone().unwrap_or_default();
-    let deployment = DeploymentFacts::new(world.children.get(&ChildKind::Deployment));
+    let deployment = DeploymentFacts::new(world);
     let revision = valid.ok().map(build::revision);
     let outcome = match valid {
         Err(refusal) => Outcome::stalled(refusal.reason, refusal.message.clone()),
@@ -37,7 +40,7 @@ pub(super) fn status(
     let status = EndpointStatus {
         observed_generation: generation,
         conditions: condition::merge(&old.conditions, &statements, generation, world.now),
-        url: valid.map_or(old.url, |valid| Some(url(valid))),
+        url: valid.map_or(old.url, |valid| Some(valid.url())),
         replicas: Some(deployment.replicas),
         ready_replicas: Some(deployment.ready),
         selector: world.endpoint.metadata.name.as_ref().map(|name| format!("{ENDPOINT_LABEL}={name}")),
@@ -79,77 +82,92 @@ impl Outcome {
     }
 }
 
-/// What matters of a Deployment's status.
-#[derive(Default)]
-struct DeploymentFacts {
-    exists: bool,
-    deleting: bool,
-    current: bool,
-    wanted: i32,
-    replicas: i32,
-    updated: i32,
-    ready: i32,
-    available: i32,
-    refused: Option<String>,
-    deadline_exceeded: bool,
-}
-
-impl DeploymentFacts {
-    fn new(seen: Option<&Observed>) -> Self {
-        let Some(seen) = seen else { return Self::default() };
-        let status: DeploymentStatus =
-            serde_json::from_value(seen.body["status"].clone()).unwrap_or_default();
-        let condition = |type_: &str, status_: &str| {
-            let mut conditions = status.conditions.iter().flatten();
-            conditions.find(|condition| condition.type_ == type_ && condition.status == status_)
-        };
-        let deadline = condition("Progressing", "False")
-            .is_some_and(|condition| condition.reason.as_deref() == Some("ProgressDeadlineExceeded"));
-        Self {
-            exists: true,
-            deleting: seen.deleting,
-            current: status.observed_generation >= seen.body["metadata"]["generation"].as_i64(),
-            wanted: seen.body["spec"]["replicas"]
-                .as_i64()
-                .and_then(|number| number.try_into().ok())
-                .unwrap_or(1),
-            replicas: status.replicas.unwrap_or(0),
-            updated: status.updated_replicas.unwrap_or(0),
-            ready: status.ready_replicas.unwrap_or(0),
-            available: status.available_replicas.unwrap_or(0),
-            refused: condition("ReplicaFailure", "True").map(|it| it.message.clone().unwrap_or_default()),
-            deadline_exceeded: deadline,
+impl Scene<'_> {
+    /// Whether every pod runs the wanted revision, and enough of them answer. An autoscaler that asks for more pods
+    /// does not undo this.
+    fn is_rolled_out(&self) -> bool {
+        let (deployment, minimum) = (self.deployment, self.valid.replicas.minimum());
+        if !deployment.current {
+            return self.is_only_rescaled();
         }
+        let enough = if self.valid.replicas.is_fixed() { deployment.wanted } else { minimum };
+        deployment.updated >= enough
+            && deployment.replicas <= deployment.updated
+            && deployment.available >= minimum
     }
 
-    /// Whether every pod runs the wanted revision.
-    fn is_rolled_out(&self) -> bool {
-        self.current && self.updated >= self.wanted && self.replicas <= self.updated
+    /// Whether an Endpoint that was ready waits for nothing but the Deployment's controller to see another number of
+    /// pods, which the autoscaler has set.
+    fn is_only_rescaled(&self) -> bool {
+        let mut pods = self.world.pods.iter().filter(|pod| !pod.leaving).peekable();
+        let minimum = usize::try_from(self.valid.replicas.minimum()).unwrap_or_default();
+        !self.valid.replicas.is_fixed()
+            && self.old_ready().is_some_and(|ready| ready.status == "True")
+            && pods.peek().is_some()
+            && pods.clone().all(|pod| is_wanted(self, pod))
+            && pods.filter(|pod| pod.ready).count() >= minimum
+    }
+
+    /// What `Ready` said about this very spec.
+    fn old_ready(&self) -> Option<&Condition> {
+        let old = self.world.endpoint.status.as_ref()?;
+        let ready = condition::find(&old.conditions, ConditionType::Ready)?;
+        (ready.observed_generation == self.world.endpoint.metadata.generation).then_some(ready)
+    }
+
+    /// Whether the Endpoint was ready for this very spec, so that what is missing now was lost.
+    fn was_ready(&self) -> bool {
+        self.old_ready()
+            .is_some_and(|ready| ready.status == "True" || ready.reason == Reason::Degraded.name())
+    }
+
+    /// Whether a step is about to change what the Deployment's pods are, not merely what is written beside.
+    fn changes_pods(&self) -> bool {
+        let seen = self.world.children.get(&ChildKind::Deployment);
+        self.steps.iter().any(|step| match step {
+            Step::Apply(apply) if apply.kind == ChildKind::Deployment => {
+                seen.is_none_or(|seen| subset::difference(&apply.body["spec"], &seen.body["spec"]).is_some())
+            }
+            Step::Apply(_) | Step::Delete(_) => false,
+        })
+    }
+
+    /// The number of pods that the Endpoint is to have.
+    fn wanted(&self) -> i32 {
+        let minimum = self.valid.replicas.minimum();
+        if self.valid.replicas.is_fixed() { minimum } else { self.deployment.wanted.max(minimum) }
     }
 }
 
 fn outcome(scene: &Scene) -> Outcome {
     let (deployment, valid) = (scene.deployment, scene.valid);
-    if !deployment.exists || deployment.deleting {
-        let wait = if deployment.deleting {
-            "the Deployment from before is on its way out"
-        } else {
-            "the first pods start"
-        };
-        return Outcome::reconciling(Reason::Creating, wait.to_owned());
+    let absent = match deployment.presence {
+        Presence::Present => None,
+        Presence::Leaving => Some((Reason::Creating, "the Deployment from before is on its way out")),
+        Presence::Absent if scene.was_ready() => {
+            Some((Reason::Degraded, "the Deployment was deleted and is created again"))
+        }
+        Presence::Absent => Some((Reason::Creating, "the first pods start")),
+    };
+    if let Some((reason, message)) = absent {
+        return Outcome::reconciling(reason, message.to_owned());
     }
-    let applied = scene
-        .steps
-        .iter()
-        .any(|step| matches!(step, Step::Apply(apply) if apply.kind == ChildKind::Deployment));
-    if applied || !deployment.current {
+    let rolled_out = !scene.changes_pods() && scene.is_rolled_out();
+    if !rolled_out && (scene.changes_pods() || !deployment.current) {
         return progress(scene);
     }
-    if let Some(refused) = &deployment.refused {
-        return Outcome::stalled(Reason::PodsRefused, format!("the cluster refuses the pods: {refused}"));
+    if let Some(refused) = deployment.refused.as_ref().filter(|_| deployment.current) {
+        let reason = Reason::PodsRefused;
+        let message = format!(
+            "the cluster refuses the pods: {}. {}{}",
+            refused.trim_end_matches('.'),
+            reason.action(),
+            kept(scene)
+        );
+        return Outcome::stalled(reason, message);
     }
-    if deployment.is_rolled_out() && deployment.available >= valid.replicas.minimum() {
-        let message = format!("{} of {} pods answer", deployment.available, deployment.wanted);
+    if rolled_out {
+        let message = format!("{} of {} pods answer", deployment.available, scene.wanted());
         return Outcome { verdict: Verdict::Ready, reason: Reason::Ready, message };
     }
     if let Some((pod, cause)) = cause(scene) {
@@ -164,17 +182,15 @@ fn outcome(scene: &Scene) -> Outcome {
     }
     if deployment.deadline_exceeded {
         let running = scene.world.pods.iter().any(|pod| is_wanted(scene, pod) && !pod.leaving);
-        let (reason, what) = if running {
-            (Reason::NotAnswering, "the pods run but do not become ready")
+        let (reason, what, advice) = if running {
+            let reason = Reason::NotAnswering;
+            (reason, "the pods run but do not become ready", reason.action())
         } else {
-            (Reason::DeadlineExceeded, "no pod was started")
+            let advice = "Look at the events of the Deployment and its ReplicaSets.";
+            (Reason::DeadlineExceeded, "no pod was started", advice)
         };
-        let message = format!(
-            "{what} within {} s. {}{}",
-            valid.progress_deadline_seconds,
-            reason.action(),
-            kept(scene)
-        );
+        let seconds = valid.progress_deadline_seconds;
+        let message = format!("{what} within {seconds} s. {advice}{}", kept(scene));
         return Outcome::stalled(reason, message);
     }
     progress(scene)
@@ -201,32 +217,25 @@ fn cause<'a>(scene: &Scene<'a>) -> Option<(&'a str, &'a Cause)> {
 fn progress(scene: &Scene) -> Outcome {
     let deployment = scene.deployment;
     let others = scene.world.pods.iter().any(|pod| !is_wanted(scene, pod) && !pod.leaving);
-    let answering = scene.world.pods.iter().filter(|pod| is_wanted(scene, pod) && pod.ready).count();
-    let old = scene.world.endpoint.status.as_ref();
-    let ready = old.and_then(|old| condition::find(&old.conditions, ConditionType::Ready));
-    let (reason, message) = if others || deployment.replicas > deployment.updated {
+    let answering =
+        scene.world.pods.iter().filter(|pod| is_wanted(scene, pod) && pod.ready && !pod.leaving).count();
+    let wanted = scene.wanted();
+    // With the strategy Recreate, all pods of the revision before are gone while the rollout still goes on.
+    let goes_on = deployment.available == 0
+        && scene.old_ready().is_some_and(|ready| ready.reason == Reason::RollingOut.name());
+    let (reason, message) = if others || deployment.replicas > deployment.updated || goes_on {
         let revision = scene.revision.unwrap_or_default();
-        (
-            Reason::RollingOut,
-            format!("{answering} of {} pods of revision {revision} answer", deployment.wanted),
-        )
-    } else if ready.is_some_and(|ready| was_ready(ready, scene.world.endpoint.metadata.generation)) {
-        (Reason::Degraded, format!("{} of {} pods answer", deployment.available, deployment.wanted))
+        (Reason::RollingOut, format!("{answering} of {wanted} pods of revision {revision} answer"))
+    } else if scene.was_ready() {
+        (Reason::Degraded, format!("{} of {wanted} pods answer", deployment.available))
+    } else if deployment.available > wanted {
+        (Reason::Scaling, format!("{} pods answer, {wanted} are wanted", deployment.available))
     } else if deployment.available > 0 {
-        (
-            Reason::Scaling,
-            format!("{} of {} pods answer", deployment.available, scene.valid.replicas.minimum()),
-        )
+        (Reason::Scaling, format!("{} of {wanted} pods answer", deployment.available))
     } else {
-        (Reason::Creating, format!("{answering} of {} pods answer", deployment.wanted))
+        (Reason::Creating, format!("{answering} of {wanted} pods answer"))
     };
     Outcome::reconciling(reason, message)
-}
-
-/// Whether the Endpoint was ready for this very spec, so that what is missing now was lost.
-fn was_ready(ready: &Condition, generation: Option<i64>) -> bool {
-    ready.observed_generation == generation
-        && (ready.status == "True" || ready.reason == Reason::Degraded.name())
 }
 
 fn statements(outcome: &Outcome, deployment: &DeploymentFacts, pods: &[PodFacts]) -> Vec<Statement> {
@@ -247,7 +256,8 @@ fn serving(deployment: &DeploymentFacts, pods: &[PodFacts]) -> Statement {
     for pod in pods.iter().filter(|pod| pod.ready && !pod.leaving) {
         *by_revision.entry(&pod.revision).or_default() += 1;
     }
-    if deployment.available == 0 {
+    // Pods that outlive their Deployment still answer, and a Deployment's status may come before its pods are seen.
+    if deployment.available == 0 && by_revision.is_empty() {
         let message = "no pod answers requests";
         return Statement::new(ConditionType::Serving, false, Reason::NoReadyPods, message);
     }
@@ -291,12 +301,8 @@ fn revisions(
         let revision = revisions.entry((wanted != Some(name), name)).or_insert_with(|| entry(name));
         revision.replicas += 1;
         revision.ready_replicas += i32::from(pod.ready);
-        revision.model = revision.model.take().or_else(|| pod.model.clone());
+        revision.model =
+            revision.model.take().or_else(|| pod.model.clone().filter(|model| model.len() <= URI_LIMIT));
     }
     revisions.into_values().take(REVISION_LIMIT).collect()
-}
-
-fn url(valid: &Valid) -> String {
-    let path = valid.runtime.inference_path.replace("{name}", valid.name);
-    format!("http://{}.{}.svc{path}", valid.name, valid.namespace)
 }

@@ -6,7 +6,14 @@ use api::meta::{EnvironmentVariable, ModelFormat};
 use api::{EndpointSpec, Reason, ServingRuntimeSpec};
 
 use super::{RuntimeFacts, World};
+use crate::quantity;
 use crate::settings::Settings;
+
+/// Amounts of resources, by name.
+type Amounts = BTreeMap<String, String>;
+
+/// The longest address that a status holds.
+const URL_LIMIT: usize = 1024;
 
 /// Why an Endpoint can't be served as it stands, and what to change.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -28,8 +35,8 @@ pub(super) struct Valid<'a> {
     pub(super) digest: Option<&'a str>,
     pub(super) runtime: &'a ServingRuntimeSpec,
     pub(super) container: Container<'a>,
-    pub(super) requests: BTreeMap<String, String>,
-    pub(super) limits: BTreeMap<String, String>,
+    pub(super) requests: Amounts,
+    pub(super) limits: Amounts,
     pub(super) replicas: Replicas,
     pub(super) strategy: RolloutStrategy,
     pub(super) progress_deadline_seconds: i32,
@@ -60,21 +67,18 @@ impl ModelSource<'_> {
         };
         let name = path.rsplit('/').next().unwrap_or_default();
         let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
-        if !name.is_empty()
-            && !name.starts_with(['.', '-'])
-            && name.chars().all(plain)
-            && path.matches('/').count() > 2
-        {
-            name
-        } else if matches!(self, Self::Claim { .. })
-            && !name.is_empty()
-            && name.chars().all(plain)
-            && !name.starts_with(['.', '-'])
-        {
-            name
-        } else {
-            "model"
-        }
+        // A URL without a path ends with its host.
+        let is_host = matches!(self, Self::Url { .. }) && path.matches('/').count() <= 2;
+        let usable = !name.is_empty() && !name.starts_with(['.', '-']) && name.chars().all(plain);
+        if usable && !is_host { name } else { "model" }
+    }
+}
+
+impl Valid<'_> {
+    /// The address that answers requests from inside the cluster.
+    pub(super) fn url(&self) -> String {
+        let path = self.runtime.inference_path.replace("{name}", self.name);
+        format!("http://{}.{}.svc{path}", self.name, self.namespace)
     }
 }
 
@@ -113,8 +117,8 @@ pub(super) fn validate(world: &World) -> Result<Valid<'_>, Refusal> {
     let spec = &world.endpoint.spec;
     let namespace = world.endpoint.metadata.namespace.as_deref().unwrap_or_default();
     let runtime = runtime(world, spec, namespace)?;
-    let (requests, limits) = amounts(&spec.resources);
-    Ok(Valid {
+    let (requests, limits) = amounts(&spec.resources)?;
+    let valid = Valid {
         name: world.endpoint.metadata.name.as_deref().unwrap_or_default(),
         namespace,
         uid: world.endpoint.metadata.uid.as_deref().unwrap_or_default(),
@@ -129,7 +133,15 @@ pub(super) fn validate(world: &World) -> Result<Valid<'_>, Refusal> {
         strategy: spec.rollout.strategy,
         progress_deadline_seconds: spec.rollout.progress_deadline_seconds,
         settings: &world.settings,
-    })
+    };
+    if valid.url().len() > URL_LIMIT {
+        let message = format!(
+            "the address made from the ServingRuntime's inferencePath is longer than {URL_LIMIT} characters: shorten spec.inferencePath of ServingRuntime {}",
+            runtime.name
+        );
+        return Err(Refusal { reason: Reason::RuntimeUnsuitable, message });
+    }
+    Ok(valid)
 }
 
 fn runtime<'a>(world: &'a World, spec: &EndpointSpec, namespace: &str) -> Result<&'a RuntimeFacts, Refusal> {
@@ -199,6 +211,12 @@ fn container<'a>(spec: &'a EndpointSpec, runtime: &'a RuntimeFacts) -> Result<Co
 fn source(uri: &str) -> Result<ModelSource<'_>, Refusal> {
     if let Some(rest) = uri.strip_prefix("pvc://") {
         let (claim, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if !is_claim_name(claim) {
+            let message = format!(
+                "spec.model.uri names the claim '{claim}': use the name of a PersistentVolumeClaim of this namespace"
+            );
+            return Err(Refusal { reason: Reason::Invalid, message });
+        }
         return Ok(ModelSource::Claim { claim, path: path.trim_matches('/') });
     }
     let (rest, default_port) = match (uri.strip_prefix("https://"), uri.strip_prefix("http://")) {
@@ -212,14 +230,22 @@ fn source(uri: &str) -> Result<ModelSource<'_>, Refusal> {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     let port = match authority.rsplit_once(':') {
         Some((host, port)) if !host.is_empty() && !port.contains(']') => {
-            port.parse().map_err(|_| Refusal {
+            port.parse().ok().filter(|number| *number > 0).ok_or_else(|| Refusal {
                 reason: Reason::Invalid,
-                message: format!("spec.model.uri names the port {port}: use a number from 1 to 65535"),
+                message: format!("spec.model.uri names the port '{port}': use a number from 1 to 65535"),
             })?
         }
         _ => default_port,
     };
     Ok(ModelSource::Url { uri, port })
+}
+
+/// Whether a name is a DNS subdomain, as the API server asks of claims.
+fn is_claim_name(name: &str) -> bool {
+    let plain =
+        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '-' | '.');
+    let part = |part: &str| !part.is_empty() && !part.starts_with('-') && !part.ends_with('-');
+    name.len() <= 253 && name.chars().all(plain) && name.split('.').all(part)
 }
 
 fn replicas(scaling: &Scaling) -> Replicas {
@@ -235,7 +261,7 @@ fn replicas(scaling: &Scaling) -> Replicas {
 
 /// Requests and limits with their defaults: a limit alone is also the request, memory is limited to its request, and
 /// a device, whose name has a domain, is requested and limited alike.
-fn amounts(resources: &Resources) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+fn amounts(resources: &Resources) -> Result<(Amounts, Amounts), Refusal> {
     let (mut requests, mut limits) = (resources.requests.clone(), resources.limits.clone());
     for (name, limit) in &limits {
         requests.entry(name.clone()).or_insert_with(|| limit.clone());
@@ -247,5 +273,15 @@ fn amounts(resources: &Resources) -> (BTreeMap<String, String>, BTreeMap<String,
             limits.entry(name.clone()).or_insert_with(|| request.clone());
         }
     }
-    (requests, limits)
+    let uneven = requests
+        .iter()
+        .find(|(name, amount)| name.contains('/') && !quantity::equal(amount, &limits[name.as_str()]));
+    match uneven {
+        None => Ok((requests, limits)),
+        Some((name, _)) => {
+            let message =
+                format!("spec.resources must request as much of {name} as it limits: a device is not shared");
+            Err(Refusal { reason: Reason::Invalid, message })
+        }
+    }
 }

@@ -1,0 +1,229 @@
+//! A namespace with one Endpoint, an API server that takes steps, and the controllers around it.
+use std::collections::BTreeMap;
+
+use api::{Endpoint, EndpointSpec, EndpointStatus, Reason};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
+use plan::endpoint::{PodFacts, RuntimeFacts};
+use plan::{Apply, ChildKind, Children, Delete, Observed, Plan, Settings, Step};
+use serde_json::{Value, json};
+
+use crate::apply::Object;
+use crate::{defaults, fixture};
+
+/// A namespace with one Endpoint.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The time; every reconcile takes a second.
+    pub now: Timestamp,
+    /// The Endpoint.
+    pub endpoint: Endpoint,
+    /// The ServingRuntimes.
+    pub runtimes: Vec<RuntimeFacts>,
+    /// What the operator was started with.
+    pub settings: Settings,
+    /// The pods.
+    pub pods: Vec<Pod>,
+    pub(crate) objects: BTreeMap<ChildKind, Object>,
+    pub(crate) refused: Option<String>,
+    pub(crate) late: bool,
+    pub(crate) revisions: Vec<String>,
+    pub(crate) counter: u32,
+}
+
+impl World {
+    /// A world in which only the Endpoint and the default runtimes exist.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self {
+            now: fixture::now(),
+            endpoint,
+            runtimes: fixture::runtimes(),
+            settings: fixture::settings(),
+            pods: Vec::new(),
+            objects: BTreeMap::new(),
+            refused: None,
+            late: false,
+            revisions: Vec::new(),
+            counter: 0,
+        }
+    }
+
+    /// What the operator sees.
+    pub fn observe(&self) -> plan::endpoint::World {
+        plan::endpoint::World {
+            now: self.now,
+            endpoint: self.endpoint.clone(),
+            runtimes: self.runtimes.clone(),
+            children: self.children(),
+            pods: self.pods.iter().map(PodFacts::from_pod).collect(),
+            settings: self.settings.clone(),
+        }
+    }
+
+    /// The objects that bear the Endpoint's label and name.
+    fn children(&self) -> Children {
+        let name = self.endpoint.metadata.name.as_deref();
+        let is_labelled =
+            |body: &Value| body["metadata"]["labels"][api::meta::ENDPOINT_LABEL].as_str() == name;
+        let seen = self.objects.iter().filter(|(_, object)| is_labelled(&object.body));
+        seen.map(|(kind, object)| (*kind, Observed::from_body(object.body.clone()))).collect()
+    }
+
+    /// Observes, plans, takes every step and writes the status.
+    pub fn reconcile(&mut self) -> Result<Plan<EndpointStatus>, String> {
+        let plan = plan::endpoint::plan(&self.observe());
+        self.now = self.now.saturating_add(SignedDuration::from_secs(1)).unwrap_or(self.now);
+        for step in &plan.steps {
+            self.take(step)?;
+        }
+        for revision in &plan.status.revisions {
+            if !self.revisions.contains(&revision.name) {
+                self.revisions.push(revision.name.clone());
+            }
+        }
+        self.endpoint.status = Some(plan.status.clone());
+        Ok(plan)
+    }
+
+    /// Reconciles until there is nothing left to do, and says how many rounds had steps.
+    pub fn settle(&mut self, limit: usize) -> Result<usize, String> {
+        for round in 0..=limit {
+            let plan = self.reconcile()?;
+            if plan.steps.is_empty() {
+                return Ok(round);
+            }
+            if round == limit {
+                let steps: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
+                return Err(format!("still busy after {limit} rounds: {}", steps.join("; ")));
+            }
+        }
+        Ok(limit)
+    }
+
+    /// Takes one step as the API server does.
+    pub fn take(&mut self, step: &Step) -> Result<(), String> {
+        match step {
+            Step::Apply(apply) => self.apply(apply),
+            Step::Delete(delete) => self.delete(delete),
+        }
+    }
+
+    fn apply(&mut self, apply: &Apply) -> Result<(), String> {
+        let mut object = self.objects.get(&apply.kind).cloned().unwrap_or_default();
+        let before = object.body.clone();
+        object
+            .apply(apply.manager.name(), &apply.body, !apply.create)
+            .map_err(|why| format!("{apply:?}: {why}"))?;
+        defaults::admit(apply.kind, &mut object.body);
+        if before.is_null() {
+            self.counter += 1;
+            object.body["metadata"]["uid"] = json!(format!("uid-{}", self.counter));
+        } else if apply.kind == ChildKind::Deployment
+            && before["spec"]["selector"] != object.body["spec"]["selector"]
+        {
+            return Err(format!("the selector of {} can't be changed", apply.kind));
+        }
+        self.admitted(apply.kind, &before, object);
+        Ok(())
+    }
+
+    /// Stores an object with the generation that it gets.
+    fn admitted(&mut self, kind: ChildKind, before: &Value, mut object: Object) {
+        let generation = before["metadata"]["generation"].as_i64().unwrap_or(0);
+        let changed = before["spec"] != object.body["spec"];
+        object.body["metadata"]["generation"] = json!(generation + i64::from(changed));
+        if kind == ChildKind::Deployment && before["spec"]["template"] != object.body["spec"]["template"] {
+            self.late = false;
+        }
+        self.objects.insert(kind, object);
+    }
+
+    fn delete(&mut self, delete: &Delete) -> Result<(), String> {
+        match self.objects.get(&delete.kind) {
+            Some(object) if object.body["metadata"]["uid"] == delete.uid.as_str() => self.remove(delete.kind),
+            Some(_) => return Err(format!("{} has another uid", delete.kind)),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// An object is deleted, and what it owns goes with it.
+    pub fn remove(&mut self, kind: ChildKind) {
+        self.objects.remove(&kind);
+        if kind == ChildKind::Deployment {
+            self.pods.clear();
+        }
+    }
+
+    /// An object as it is stored.
+    pub fn object(&self, kind: ChildKind) -> Option<&Value> {
+        Some(&self.objects.get(&kind)?.body)
+    }
+
+    /// Every object as it is stored.
+    pub fn objects(&self) -> impl Iterator<Item = (ChildKind, &Value)> {
+        self.objects.iter().map(|(kind, object)| (*kind, &object.body))
+    }
+
+    /// Puts an object there that the operator did not create.
+    pub fn put(&mut self, kind: ChildKind, body: Value) {
+        let mut object = Object::default();
+        object.update("somebody", |stored| *stored = body);
+        self.objects.insert(kind, object);
+    }
+
+    /// Somebody changes an object by hand.
+    pub fn edit(&mut self, kind: ChildKind, manager: &str, change: impl FnOnce(&mut Value)) {
+        let Some(mut object) = self.objects.get(&kind).cloned() else { return };
+        let before = object.body.clone();
+        object.update(manager, change);
+        defaults::admit(kind, &mut object.body);
+        self.admitted(kind, &before, object);
+    }
+
+    /// The user changes the Endpoint.
+    pub fn change(&mut self, change: impl FnOnce(&mut EndpointSpec)) {
+        let before = self.endpoint.spec.clone();
+        change(&mut self.endpoint.spec);
+        if before != self.endpoint.spec {
+            self.endpoint.metadata.generation = self.endpoint.metadata.generation.map(|number| number + 1);
+        }
+    }
+
+    /// The user replaces the Endpoint's spec.
+    pub fn become_like(&mut self, other: &Endpoint) {
+        self.change(|spec| *spec = other.spec.clone());
+    }
+
+    /// The Endpoint is deleted and created again, before the garbage collector has come to its objects.
+    pub fn recreate_endpoint(&mut self) {
+        self.endpoint.metadata.uid = self.endpoint.metadata.uid.as_ref().map(|uid| format!("{uid}-again"));
+        self.endpoint.metadata.generation = Some(1);
+        self.endpoint.status = None;
+    }
+
+    /// The garbage collector comes: what is on its way out, or belongs to an owner that is gone, goes.
+    pub fn collect_garbage(&mut self) {
+        let uid = self.endpoint.metadata.uid.clone().unwrap_or_default();
+        let goes = |body: &Value| {
+            let owners = body["metadata"]["ownerReferences"].as_array();
+            let orphan = owners.is_some_and(|owners| {
+                owners.iter().all(|owner| owner["kind"] == "Endpoint" && owner["uid"] != uid.as_str())
+            });
+            orphan || !body["metadata"]["deletionTimestamp"].is_null()
+        };
+        let gone: Vec<ChildKind> =
+            self.objects.iter().filter(|(_, object)| goes(&object.body)).map(|(kind, _)| *kind).collect();
+        for kind in gone {
+            self.remove(kind);
+        }
+    }
+
+    /// The status of a condition, and its reason.
+    pub fn condition(&self, type_: &str) -> Option<(bool, Reason)> {
+        let status = self.endpoint.status.as_ref()?;
+        let condition = status.conditions.iter().find(|condition| condition.type_ == type_)?;
+        let reason = Reason::ALL.iter().find(|reason| reason.name() == condition.reason)?;
+        Some((condition.status == "True", *reason))
+    }
+}
