@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{cluster, generate};
+use crate::{cluster, demo, generate, image, lint, tidy};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Builds, tests and shows the mlops-operator.", version)]
@@ -17,9 +17,17 @@ struct Arguments {
 enum Verb {
     /// Write every file that is made from code, or check that all are up to date.
     Gen(generate::Arguments),
+    /// Check files and dependencies by the rules of the repository; compiles nothing.
+    Tidy,
+    /// Check formatting, clippy, documentation, charts and dependencies.
+    Lint,
     /// Start, stop or show a real Kubernetes cluster on this machine.
     #[command(subcommand)]
     Cluster(cluster::Command),
+    /// Write an OCI archive of each component, without a container engine.
+    Image(image::Arguments),
+    /// Serve a model on a real cluster, score it, and roll a new version out under load.
+    Demo(demo::Arguments),
 }
 
 /// Runs one verb and prints the closing line; the exit code is 0 for `ok`, 1 for a failure, 2 for wrong usage.
@@ -34,7 +42,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let started = std::time::Instant::now();
     let (name, result) = match arguments.verb {
         Verb::Gen(arguments) => ("gen", generate::run(&arguments)),
+        Verb::Tidy => ("tidy", tidy::run()),
+        Verb::Lint => ("lint", lint::run()),
         Verb::Cluster(command) => ("cluster", cluster::run(command)),
+        Verb::Image(arguments) => ("image", image::run(&arguments)),
+        Verb::Demo(arguments) => ("demo", demo::run(&arguments)),
     };
     let elapsed = crate::progress::seconds(started.elapsed());
     match result {

@@ -11,6 +11,7 @@ use crate::cache;
 
 mod chart;
 mod crds;
+mod metrics;
 mod rbac;
 mod reference;
 mod samples;
@@ -81,6 +82,7 @@ fn outputs(root: &Path) -> anyhow::Result<Vec<Output>> {
     outputs.extend(chart::outputs(&kinds, &samples)?);
     outputs.extend(chart::copies(root)?);
     outputs.extend(samples);
+    outputs.push(metrics::output(root)?);
     Ok(outputs)
 }
 

@@ -6,11 +6,15 @@
 pub mod cache;
 pub mod cluster;
 mod commands;
+pub mod demo;
 pub mod generate;
+pub mod image;
+pub mod lint;
 pub mod oci;
 pub mod progress;
 pub mod python;
 pub mod shell;
+pub mod tidy;
 pub mod tools;
 
 pub use commands::run;

@@ -1,0 +1,201 @@
+//! Each value of the chart changes what is rendered, and no value is left out of this table.
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use xtask::cache;
+
+use super::render;
+
+/// What must be rendered when a value is set.
+enum Effect {
+    /// This text, which the defaults do not render.
+    Adds(&'static str),
+    /// Not this text, which the defaults render.
+    Removes(&'static str),
+}
+use Effect::{Adds, Removes};
+
+struct Case {
+    /// The path of the value in values.yaml.
+    path: &'static str,
+    value: Value,
+    effect: Effect,
+}
+
+fn case(path: &'static str, value: impl Into<Value>, effect: Effect) -> Case {
+    Case { path, value: value.into(), effect }
+}
+
+const DIGEST: &str = "sha256:0123456789012345678901234567890123456789012345678901234567890123";
+
+fn image_cases() -> Vec<Case> {
+    let digest = "image: mlops-operator.dev/operator@sha256:0123";
+    let server_digest = "--model-server-image=mlops-operator.dev/model-server@sha256:0123";
+    vec![
+        case("image.registry", "r.example", Adds("image: r.example/operator:")),
+        case("image.repository", "other", Adds("image: mlops-operator.dev/other:")),
+        case("image.tag", "dev", Adds("image: mlops-operator.dev/operator:dev")),
+        case("image.digest", DIGEST, Adds(digest)),
+        case("image.pullPolicy", "Never", Adds("imagePullPolicy: Never")),
+        case("modelServer.image.registry", "r.example", Adds("image: r.example/model-server:")),
+        case("modelServer.image.repository", "other", Adds("image: mlops-operator.dev/other:")),
+        case(
+            "modelServer.image.tag",
+            "dev",
+            Adds("--model-server-image=mlops-operator.dev/model-server:dev"),
+        ),
+        case("modelServer.image.digest", DIGEST, Adds(server_digest)),
+        case("imagePullSecrets", json!([{"name": "pull"}]), Adds("imagePullSecrets:\n        - name: pull")),
+    ]
+}
+
+fn operator_cases() -> Vec<Case> {
+    vec![
+        case("fullnameOverride", "short", Adds("kind: Deployment\nmetadata:\n  name: short\n")),
+        case("crds.enabled", false, Removes("kind: CustomResourceDefinition")),
+        case("crds.keep", false, Removes("helm.sh/resource-policy: keep")),
+        case("runtimes.enabled", false, Removes("kind: ServingRuntime\nmetadata:")),
+        case("watchNamespaces", json!(["team-a"]), Adds("--watch-namespace=team-a")),
+        case("replicas", 2, Adds("replicas: 2\n")),
+        case("leaderElection", false, Adds("--leader-election=false")),
+        case("workers", 3, Adds("--workers=3")),
+        case("logLevel", "debug", Adds("--log-level=debug")),
+        case("logFormat", "text", Adds("--log-format=text")),
+        case("otlpEndpoint", "http://c:4318", Adds("--otlp-endpoint=http://c:4318")),
+        case(
+            "proxy.httpProxy",
+            "http://p:1",
+            Adds("- name: HTTP_PROXY\n              value: \"http://p:1\""),
+        ),
+        case("proxy.httpsProxy", "http://p:2", Adds("- name: HTTPS_PROXY\n      value: \"http://p:2\"")),
+        case("proxy.noProxy", ".svc", Adds("- name: NO_PROXY\n      value: \".svc\"")),
+        case("serviceAccount.existing", "mine", Removes("kind: ServiceAccount\nmetadata:")),
+        case("serviceAccount.annotations", json!({"a": "b"}), Adds("annotations:\n    a: b")),
+        case("extraEnv", json!([{"name": "A", "value": "b"}]), Adds("- name: A\n              value: b")),
+        case(
+            "extraVolumes",
+            json!([{"name": "v", "emptyDir": {}}]),
+            Adds("volumes:\n        - emptyDir: {}"),
+        ),
+        case("extraVolumeMounts", json!([{"name": "v", "mountPath": "/v"}]), Adds("- mountPath: /v")),
+    ]
+}
+
+fn pod_cases() -> Vec<Case> {
+    vec![
+        case("podLabels", json!({"x": "z"}), Adds("labels:\n        x: z")),
+        case("podAnnotations", json!({"x": "z"}), Adds("annotations:\n        x: z")),
+        case("priorityClassName", "high", Adds("priorityClassName: high")),
+        case("resources.requests.cpu", "7m", Adds("cpu: 7m")),
+        case("resources.requests.memory", "7Mi", Adds("memory: 7Mi")),
+        case("resources.limits.memory", "700Mi", Adds("memory: 700Mi")),
+        case("nodeSelector", json!({"disk": "fast"}), Adds("nodeSelector:\n        disk: fast")),
+        case("tolerations", json!([{"operator": "Exists"}]), Adds("- operator: Exists")),
+        case("affinity", json!({"nodeAffinity": {}}), Adds("nodeAffinity: {}")),
+        case("topologySpreadConstraints", json!([{"maxSkew": 5}]), Adds("- maxSkew: 5")),
+        case("podSecurityContext.runAsNonRoot", false, Adds("runAsNonRoot: false")),
+        case("podSecurityContext.seccompProfile.type", "Unconfined", Adds("type: Unconfined")),
+        case("securityContext.allowPrivilegeEscalation", true, Adds("allowPrivilegeEscalation: true")),
+        case("securityContext.capabilities.drop", json!(["KILL"]), Adds("- KILL")),
+        case("securityContext.readOnlyRootFilesystem", false, Adds("readOnlyRootFilesystem: false")),
+        case("pdb.enabled", false, Removes("kind: PodDisruptionBudget\nmetadata:")),
+        case("pdb.maxUnavailable", 3, Adds("maxUnavailable: 3")),
+        case("networkPolicy.enabled", false, Removes("kind: NetworkPolicy\nmetadata:")),
+        case("networkPolicy.apiServerPorts", json!([16443]), Adds("- port: 16443")),
+        case(
+            "networkPolicy.metricsFrom",
+            json!([{"podSelector": {}}]),
+            Adds("from:\n        - podSelector: {}"),
+        ),
+        case("networkPolicy.extraEgress", json!([{"ports": [{"port": 4318}]}]), Adds("- port: 4318")),
+    ]
+}
+
+fn metrics_cases() -> Vec<Case> {
+    vec![
+        case("metrics.serviceMonitor.enabled", true, Adds("kind: ServiceMonitor")),
+        case("metrics.serviceMonitor.interval", "7s", Adds("path: /metrics\n      interval: 7s")),
+        case("metrics.serviceMonitor.labels", json!({"p": "q"}), Adds("p: q")),
+        case("metrics.podMonitor.enabled", true, Adds("kind: PodMonitor")),
+        case("metrics.podMonitor.interval", "7s", Adds("path: /metrics\n      interval: 7s")),
+        case("metrics.podMonitor.labels", json!({"p": "q"}), Adds("p: q")),
+        case("metrics.prometheusRule.enabled", true, Adds("alert: MLOpsOperatorHasNoLeader")),
+        case("metrics.prometheusRule.labels", json!({"p": "q"}), Adds("p: q")),
+        case("metrics.dashboards.enabled", true, Adds("mlops-operator.json: |\n    {")),
+        case("metrics.dashboards.labels", json!({"p": "q"}), Adds("p: q")),
+    ]
+}
+
+fn cases() -> Vec<Case> {
+    [image_cases(), operator_cases(), pod_cases(), metrics_cases()].into_iter().flatten().collect()
+}
+
+/// The values that set one path; an object of monitoring is enabled when another of its values is tried.
+fn values(case: &Case) -> Value {
+    let mut values = json!({});
+    let mut place = &mut values;
+    for part in case.path.split('.') {
+        place = &mut place[part];
+    }
+    *place = case.value.clone();
+    if let Some(rest) = case.path.strip_prefix("metrics.")
+        && let Some((object, _)) = rest.split_once('.')
+    {
+        values["metrics"][object]["enabled"] = json!(true);
+    }
+    values
+}
+
+/// The paths of values.yaml that hold no further values.
+fn leaves(path: &str, value: &Value, found: &mut BTreeSet<String>) {
+    match value.as_object().filter(|fields| !fields.is_empty() && !path.ends_with(".labels")) {
+        Some(fields) => {
+            for (name, value) in fields {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                leaves(&path, value, found);
+            }
+        }
+        None => {
+            found.insert(path.to_owned());
+        }
+    }
+}
+
+#[test]
+fn every_value_has_a_case() {
+    let text =
+        std::fs::read_to_string(cache::repository().join("charts/mlops-operator/values.yaml")).unwrap();
+    let mut found = BTreeSet::new();
+    leaves("", &serde_saphyr::from_str(&text).unwrap(), &mut found);
+    let tried: BTreeSet<String> = cases().iter().map(|case| case.path.to_owned()).collect();
+    assert_eq!(found, tried);
+}
+
+#[test]
+fn every_value_acts() {
+    let arguments = ["--api-versions", "monitoring.coreos.com/v1"];
+    let defaults = render("mlops-operator", &json!({}), &arguments).unwrap();
+    for case in cases() {
+        let rendered = render("mlops-operator", &values(&case), &arguments).unwrap();
+        match case.effect {
+            Adds(text) => {
+                assert!(!defaults.contains(text), "{}: {text} is rendered by default", case.path);
+                assert!(rendered.contains(text), "{}: {text} is not in\n{rendered}", case.path);
+            }
+            Removes(text) => {
+                assert!(defaults.contains(text), "{}: {text} is not rendered by default", case.path);
+                assert!(!rendered.contains(text), "{}: {text} is still rendered", case.path);
+            }
+        }
+    }
+}
+
+#[test]
+fn monitoring_is_left_out_on_a_cluster_without_its_kinds() {
+    let values = json!({"metrics": {
+        "serviceMonitor": {"enabled": true},
+        "podMonitor": {"enabled": true},
+        "prometheusRule": {"enabled": true},
+    }});
+    assert!(!render("mlops-operator", &values, &[]).unwrap().contains("monitoring.coreos.com"));
+}
