@@ -132,7 +132,7 @@ fn missing(kind: Kind, name: &str, namespace: &str, existing: &[String]) -> Stri
     let mut existing = existing.to_vec();
     existing.sort();
     format!(
-        "{} {name} does not exist in namespace {namespace}: there are {}; -n chooses another namespace",
+        "{} {name} does not exist in namespace {namespace}, which has {}; -n chooses another namespace",
         kind.name(),
         existing.join(", ")
     )
@@ -176,7 +176,7 @@ mod tests {
         let names = ["fraud".to_owned(), "churn".to_owned()];
         assert_eq!(
             missing(Kind::Endpoint, "chrun", "team", &names),
-            "Endpoint chrun does not exist in namespace team: there are churn, fraud; -n chooses another namespace"
+            "Endpoint chrun does not exist in namespace team, which has churn, fraud; -n chooses another namespace"
         );
         assert!(missing(Kind::Endpoint, "chrun", "team", &[]).contains("kubectl apply -n team -f FILE"));
     }

@@ -31,9 +31,13 @@ pub(super) async fn installation(cluster: &Cluster, options: &CheckOptions) -> I
         let found = or_unreachable(&version, definition(cluster, &wanted)).await;
         definitions.push((wanted, found));
     }
-    let runtimes = match &operators {
-        Ok(operators) => default_runtimes(cluster, operators, options).await,
-        Err(problem) => Err(problem.clone()),
+    let runtimes = match (&options.operator_namespace, &operators) {
+        (Some(namespace), _) => or_unreachable(&version, default_runtimes(cluster, namespace)).await,
+        (None, Ok(operators)) => match operators.first() {
+            Some(operator) => default_runtimes(cluster, &operator.namespace).await,
+            None => Ok(Vec::new()),
+        },
+        (None, Err(problem)) => Err(problem.clone()),
     };
     Installation {
         server: cluster.server.clone(),
@@ -111,15 +115,7 @@ fn operator(deployment: &Deployment) -> Operator {
     }
 }
 
-async fn default_runtimes(
-    cluster: &Cluster,
-    operators: &[Operator],
-    options: &CheckOptions,
-) -> Result<Vec<DefaultRuntime>, Problem> {
-    let named = options.operator_namespace.as_deref();
-    let Some(namespace) = named.or(operators.first().map(|operator| operator.namespace.as_str())) else {
-        return Ok(Vec::new());
-    };
+async fn default_runtimes(cluster: &Cluster, namespace: &str) -> Result<Vec<DefaultRuntime>, Problem> {
     let api = objects::scoped::<ServingRuntime>(cluster, Some(namespace));
     let found = cluster.ask(api.list(&ListParams::default())).await?;
     let runtime = |runtime: &ServingRuntime| DefaultRuntime {

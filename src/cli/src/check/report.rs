@@ -159,21 +159,17 @@ fn definitions(facts: &Installation) -> Vec<Line> {
 }
 
 fn definition(name: &str, difference: Option<&Difference>) -> Line {
-    let first = |fields: &std::collections::BTreeSet<String>| match fields.len() {
-        0 | 1 => fields.first().cloned().unwrap_or_default(),
-        several => format!("{} and {} more", fields.first().cloned().unwrap_or_default(), several - 1),
-    };
     match difference {
         None => Line::ok(format!("{name} is that of version {VERSION}")),
         Some(Difference::NotServed) => {
             Line::failed(format!("{name} does not serve {}", api::VERSION), INSTALL)
         }
         Some(Difference::Lacks(fields)) => Line::failed(
-            format!("{name} is not that of version {VERSION}: it lacks {}", first(fields)),
+            format!("{name} is not that of version {VERSION}: it lacks {}", some_of(fields)),
             "upgrade the chart with crds.enabled=true, or use the plugin of the operator's version",
         ),
         Some(Difference::Adds(fields)) => Line::warning(
-            format!("{name} is newer than this plugin: it adds {}", first(fields)),
+            format!("{name} is newer than this plugin: it adds {}", some_of(fields)),
             "use the plugin of the operator's version",
         ),
     }
@@ -232,6 +228,9 @@ fn runtimes(facts: &Installation) -> Vec<Line> {
         Ok(runtimes) => runtimes,
         Err(problem) => return vec![Line::unseen("serving runtimes", problem)],
     };
+    if runtimes.is_empty() {
+        return vec![Line::failed("there are no default runtimes", INSTALL)];
+    }
     let formats = [ModelFormat::Onnx, ModelFormat::MLflow, ModelFormat::Triton, ModelFormat::Custom];
     let line = |format: ModelFormat| {
         let format = format.name();
@@ -273,8 +272,17 @@ fn grants(facts: &BeforeInstallation) -> Line {
         [] => Line::ok("may give the operator its rights"),
         _ if facts.may_escalate == Ok(true) => Line::ok("may give the operator its rights, by escalation"),
         missing => Line::failed(
-            format!("may not give the operator its rights, for lack of: {}", missing.join(", ")),
+            format!("may not give the operator its rights, for lack of {}", some_of(missing)),
             "install as a user with the role cluster-admin",
         ),
+    }
+}
+
+/// The first few: a line is to be read, not searched.
+fn some_of<'a>(items: impl IntoIterator<Item = &'a String>) -> String {
+    let items: Vec<&str> = items.into_iter().map(String::as_str).collect();
+    match items.split_at_checked(3) {
+        Some((first, rest)) if !rest.is_empty() => format!("{} and {} more", first.join(", "), rest.len()),
+        _ => items.join(", "),
     }
 }

@@ -62,16 +62,19 @@ pub(super) fn remedy(reason: Reason) -> Remedy {
         | Reason::RollingOut
         | Reason::Scaling => nobody(None),
         Reason::ApplyFailed => nobody(Some(Place::Installation)),
-        Reason::Degraded => ask(Persona::InfrastructureEngineer, Place::Pods),
-        Reason::NoReadyPods => ask(Persona::MlEngineer, Place::Pods),
         Reason::Invalid | Reason::Rejected | Reason::Conflict => ask(Persona::MlEngineer, Place::Spec),
         Reason::RuntimeNotFound | Reason::RuntimeUnsuitable => ask(Persona::MlEngineer, Place::Runtimes),
-        Reason::ImagePullFailed | Reason::ContainerConfigInvalid => ask(Persona::MlEngineer, Place::Pods),
-        Reason::ModelFetchFailed | Reason::DigestMismatch => ask(Persona::MlEngineer, Place::Log),
+        Reason::NoReadyPods
+        | Reason::ImagePullFailed
+        | Reason::ContainerConfigInvalid
+        | Reason::OutOfMemory
+        | Reason::DeadlineExceeded => ask(Persona::MlEngineer, Place::Pods),
+        Reason::ModelFetchFailed
+        | Reason::DigestMismatch
+        | Reason::ContainerCrashed
+        | Reason::NotAnswering => ask(Persona::MlEngineer, Place::Log),
         Reason::ModelLoadFailed | Reason::WarmUpFailed => ask(Persona::DataScientist, Place::Log),
-        Reason::ContainerCrashed | Reason::NotAnswering => ask(Persona::MlEngineer, Place::Log),
-        Reason::OutOfMemory | Reason::DeadlineExceeded => ask(Persona::MlEngineer, Place::Pods),
-        Reason::Unschedulable => ask(Persona::InfrastructureEngineer, Place::Pods),
+        Reason::Degraded | Reason::Unschedulable => ask(Persona::InfrastructureEngineer, Place::Pods),
         Reason::PodsRefused => ask(Persona::InfrastructureEngineer, Place::Quota),
         Reason::Denied | Reason::Panicked => ask(Persona::InfrastructureEngineer, Place::Installation),
     }

@@ -40,17 +40,17 @@ impl Display {
 }
 
 enum Change {
-    Endpoint(watcher::Event<Endpoint>),
-    Runtime(watcher::Event<ServingRuntime>),
-    Pod(watcher::Event<Pod>),
+    Endpoint(Box<watcher::Event<Endpoint>>),
+    Runtime(Box<watcher::Event<ServingRuntime>>),
+    Pod(Box<watcher::Event<Pod>>),
 }
 
 impl Change {
     fn is_first_list_done(&self) -> bool {
         match self {
-            Self::Endpoint(event) => matches!(event, watcher::Event::InitDone),
-            Self::Runtime(event) => matches!(event, watcher::Event::InitDone),
-            Self::Pod(event) => matches!(event, watcher::Event::InitDone),
+            Self::Endpoint(event) => matches!(**event, watcher::Event::InitDone),
+            Self::Runtime(event) => matches!(**event, watcher::Event::InitDone),
+            Self::Pod(event) => matches!(**event, watcher::Event::InitDone),
         }
     }
 }
@@ -178,16 +178,16 @@ fn changes(cluster: &Cluster, scope: &Scope, with_pods: bool) -> Changes {
     let mut changes = Changes::new();
     if scope.selection.includes(Kind::Endpoint) {
         let endpoints = watcher(objects::scoped(cluster, namespace), config.clone());
-        changes.push(endpoints.default_backoff().map_ok(Change::Endpoint).boxed());
+        changes.push(endpoints.default_backoff().map_ok(|event| Change::Endpoint(Box::new(event))).boxed());
         if with_pods {
             let config = watcher::Config::default().labels(&scope.pod_selector());
             let pods = watcher(objects::scoped(cluster, namespace), config);
-            changes.push(pods.default_backoff().map_ok(Change::Pod).boxed());
+            changes.push(pods.default_backoff().map_ok(|event| Change::Pod(Box::new(event))).boxed());
         }
     }
     if scope.selection.includes(Kind::ServingRuntime) {
         let runtimes = watcher(objects::scoped(cluster, namespace), config);
-        changes.push(runtimes.default_backoff().map_ok(Change::Runtime).boxed());
+        changes.push(runtimes.default_backoff().map_ok(|event| Change::Runtime(Box::new(event))).boxed());
     }
     changes
 }
