@@ -1,7 +1,7 @@
 //! The order in which objects are reconciled: each at most once at a time, namespaces in turn.
 //!
 //! Pure: the caller says what time it is, so that its tests need no clock.
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,12 +22,23 @@ enum State {
 pub(crate) struct Queue {
     states: HashMap<Item, State>,
     due: BTreeSet<(Instant, Item)>,
+    /// Those that go before the others of their namespace once they are due.
+    first: HashSet<Item>,
     ready: HashMap<Arc<str>, VecDeque<Item>>,
     /// The namespaces that have something ready, in the order of their turns.
     turns: VecDeque<Arc<str>>,
 }
 
 impl Queue {
+    /// As [`Queue::push`], but ahead of the others of its namespace: what its pods do is news that people wait for,
+    /// and must not wait behind a burst of new objects.
+    pub(crate) fn push_first(&mut self, item: Item, at: Instant) {
+        if !matches!(self.states.get(&item), Some(State::Ready)) {
+            self.first.insert(item.clone());
+        }
+        self.push(item, at);
+    }
+
     /// Asks for an object to be reconciled at a time, or before when it is due earlier already.
     pub(crate) fn push(&mut self, item: Item, at: Instant) {
         match self.states.get(&item).copied() {
@@ -60,7 +71,11 @@ impl Queue {
             if waiting.is_empty() {
                 self.turns.push_back(namespace);
             }
-            waiting.push_back(item);
+            if self.first.remove(&item) {
+                waiting.push_front(item);
+            } else {
+                waiting.push_back(item);
+            }
         }
         let namespace = self.turns.pop_front()?;
         let waiting = self.ready.get_mut(&namespace)?;

@@ -12,7 +12,7 @@ use plan::{Next, Settings};
 use tokio::sync::{Notify, watch};
 use tracing::Instrument as _;
 
-use crate::kinds::{Kind, Primary};
+use crate::kinds::Kind;
 use crate::metrics::Metrics;
 use crate::queue::{Attempts, Queue};
 use crate::report::{Decision, Reporter};
@@ -39,12 +39,21 @@ pub(crate) struct Work {
 impl Work {
     /// Asks for objects to be reconciled at a time.
     pub(crate) fn push(&self, items: Vec<Item>, at: Instant) {
+        self.push_with(items, |queue, item| queue.push(item, at));
+    }
+
+    /// Asks for objects to be reconciled at a time, ahead of others.
+    pub(crate) fn push_first(&self, items: Vec<Item>, at: Instant) {
+        self.push_with(items, |queue, item| queue.push_first(item, at));
+    }
+
+    fn push_with(&self, items: Vec<Item>, push: impl Fn(&mut Queue, Item)) {
         if items.is_empty() {
             return;
         }
         let mut queue = self.queue();
         for item in items {
-            queue.push(item, at);
+            push(&mut queue, item);
         }
         drop(queue);
         self.more.notify_waiters();
@@ -234,12 +243,4 @@ fn jitter() -> f64 {
 
 fn lock(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
     memory.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Which kinds there are, for callers that push by hand.
-pub(crate) fn is_primary(source: crate::store::Source) -> Option<Primary> {
-    match source {
-        crate::store::Source::Primary(primary) => Some(primary),
-        crate::store::Source::Child(_) | crate::store::Source::Pods => None,
-    }
 }

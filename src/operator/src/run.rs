@@ -15,7 +15,7 @@ use crate::execute::Executor;
 use crate::kinds::KINDS;
 use crate::lease::{Elector, Leadership};
 use crate::metrics::Metrics;
-use crate::reconcile::{Loop, Memory, Work, is_primary};
+use crate::reconcile::{Loop, Memory, Work};
 use crate::report::Reporter;
 use crate::server::{Health, router};
 use crate::store::{Source, Store};
@@ -140,8 +140,11 @@ fn waker(
 ) -> Arc<dyn Fn(Source, Vec<crate::store::Item>) + Send + Sync> {
     Arc::new(move |source, items| {
         if ready.load(Ordering::SeqCst) {
-            let wait = if is_primary(source).is_some() { Duration::ZERO } else { COLLECT };
-            work.push(items, Instant::now() + wait);
+            let now = Instant::now();
+            match source {
+                Source::Primary(_) => work.push(items, now),
+                Source::Child(_) | Source::Pods => work.push_first(items, now + COLLECT),
+            }
         }
     })
 }

@@ -61,3 +61,15 @@ fn attempts_count_failures_in_a_row() {
     attempts.clear(&1);
     assert_eq!(attempts.failed(&1), 0);
 }
+
+#[test]
+fn news_of_pods_does_not_wait_behind_a_burst_of_new_objects() {
+    let (mut queue, now) = (Queue::default(), Instant::now());
+    for name in ["1", "2", "3"] {
+        queue.push(item("a", name), now);
+    }
+    let running = queue.pop(now).unwrap();
+    queue.push_first(running.clone(), now);
+    queue.done(&running);
+    assert_eq!(names(&mut queue, now), ["a/1", "a/2", "a/3"]);
+}
