@@ -38,7 +38,7 @@ fn ready(endpoint: testkit::EndpointFixture) -> World {
 #[track_caller]
 fn rolling(endpoint: testkit::EndpointFixture) -> World {
     let mut world = ready(endpoint);
-    world.change(|spec| spec.model.uri = "https://models.example/churn/2/model.onnx".to_owned());
+    world.change(|spec| "https://models.example/churn/2/model.onnx".clone_into(&mut spec.model.uri));
     settle(&mut world);
     world.start_pods();
     world

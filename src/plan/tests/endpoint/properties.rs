@@ -162,7 +162,7 @@ fn happen(world: &mut World, happening: &Happening) {
         Happening::Terminate(kind) => world.edit(*kind, "kubectl", |body| {
             body["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
         }),
-        Happening::Mutate(kind, at, how) => world.edit(*kind, "kubectl", |body| mutate(body, at, how)),
+        Happening::Mutate(kind, at, how) => world.edit(*kind, "kubectl", |body| mutate(body, *at, how)),
         Happening::Stranger(kind) => stranger(world, *kind),
         Happening::Recreated => world.recreate_endpoint(),
         Happening::StartPods => world.start_pods(),
@@ -192,7 +192,7 @@ fn stranger(world: &mut World, kind: ChildKind) {
 
 /// Somebody sets, removes or adds a field of the spec or of the labels. Keys of lists and selectors, which the API
 /// server or its validation protects, are left alone.
-fn mutate(body: &mut Value, at: &prop::sample::Index, how: &Mutation) {
+fn mutate(body: &mut Value, at: prop::sample::Index, how: &Mutation) {
     let mut places = Vec::new();
     leaves(body, String::new(), &mut places);
     places.retain(|place| {
@@ -207,12 +207,12 @@ fn mutate(body: &mut Value, at: &prop::sample::Index, how: &Mutation) {
         return;
     }
     let place = at.get(&places).clone();
-    let Some((parent, last)) = place.rsplit_once('/') else { return };
+    let Some((parent, field)) = place.rsplit_once('/') else { return };
     match (how, body.pointer_mut(parent)) {
         (Mutation::Set, Some(parent)) => {
             let slot = match parent {
-                Value::Array(list) => list.get_mut(last.parse::<usize>().unwrap_or_default()),
-                parent => parent.get_mut(last.replace("~1", "/").as_str()),
+                Value::Array(list) => list.get_mut(field.parse::<usize>().unwrap_or_default()),
+                parent => parent.get_mut(field.replace("~1", "/").as_str()),
             };
             if let Some(slot) = slot {
                 *slot = match slot {
@@ -223,7 +223,7 @@ fn mutate(body: &mut Value, at: &prop::sample::Index, how: &Mutation) {
             }
         }
         (Mutation::Unset, Some(Value::Object(map))) => {
-            map.remove(&last.replace("~1", "/"));
+            map.remove(&field.replace("~1", "/"));
         }
         (Mutation::Add, Some(Value::Object(map))) => {
             map.insert("foreign".to_owned(), json!("field"));
