@@ -1,4 +1,5 @@
 //! The chart as `helm template` renders it: each value acts, the schema refuses the rest, and the rights are the least.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail their test by a panic")]
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::PathBuf;

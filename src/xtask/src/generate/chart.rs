@@ -72,7 +72,7 @@ fn crds_annotation(kinds: &[Kind]) -> String {
         let _ = write!(
             text,
             "    - kind: {0}\n      version: {1}\n      name: {2}.{3}\n      displayName: {0}\n      description: {description}\n",
-            kind.kind,
+            kind.name,
             api::VERSION,
             kind.plural,
             api::GROUP
@@ -85,9 +85,9 @@ fn crds_annotation(kinds: &[Kind]) -> String {
 fn examples_annotation(kinds: &[Kind], samples: &[Output]) -> anyhow::Result<String> {
     let mut text = "  artifacthub.io/crdsExamples: |\n".to_owned();
     for kind in kinds {
-        let file = format!("{}.yaml", kind.kind.to_lowercase());
+        let file = format!("{}.yaml", kind.name.to_lowercase());
         let sample = samples.iter().find(|sample| sample.path.ends_with(&file));
-        let sample = sample.with_context(|| format!("config/samples has no {file} for {}", kind.kind))?;
+        let sample = sample.with_context(|| format!("config/samples has no {file} for {}", kind.name))?;
         let value: Value = serde_saphyr::from_str(&sample.contents)?;
         let example = indented(&super::yaml(&value)?, 6);
         let _ = writeln!(text, "    - {}", example.trim());

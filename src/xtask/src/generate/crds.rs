@@ -14,7 +14,7 @@ pub(super) struct Kind {
     /// `endpoints`.
     pub(super) plural: String,
     /// `Endpoint`.
-    pub(super) kind: String,
+    pub(super) name: String,
 }
 
 impl Kind {
@@ -37,9 +37,9 @@ impl Kind {
 /// Every kind of the API.
 pub(super) fn all() -> anyhow::Result<Vec<Kind>> {
     let kinds = api::crds().into_iter().map(|crd| {
-        let (plural, kind) = (crd.spec.names.plural.clone(), crd.spec.names.kind.clone());
+        let (plural, name) = (crd.spec.names.plural.clone(), crd.spec.names.kind.clone());
         let definition = serde_json::to_value(crd).context("failed to write a definition as JSON")?;
-        Ok(Kind { definition, plural, kind })
+        Ok(Kind { definition, plural, name })
     });
     kinds.collect()
 }
@@ -52,7 +52,7 @@ pub(super) fn outputs(kinds: &[Kind]) -> anyhow::Result<Vec<Output>> {
         if text.len() >= MAXIMUM_BYTES {
             bail!(
                 "the definition of {} has {} bytes; `kubectl apply` takes {MAXIMUM_BYTES}",
-                kind.kind,
+                kind.name,
                 text.len()
             );
         }
@@ -76,12 +76,12 @@ fn template(kind: &Kind) -> anyhow::Result<String> {
     {
         bail!(
             "the chart's template of a definition knows metadata.name and spec only; extend it for {}",
-            kind.kind
+            kind.name
         );
     }
     let spec = yaml(&kind.definition["spec"])?;
     if spec.contains("{{") {
-        bail!("the definition of {} contains a template's braces", kind.kind);
+        bail!("the definition of {} contains a template's braces", kind.name);
     }
     Ok(format!(
         "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata:\n  name: {}.{}\n  \

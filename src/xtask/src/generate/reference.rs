@@ -20,8 +20,8 @@ pub(super) fn output(kinds: &[Kind]) -> Output {
         let _ = writeln!(
             text,
             "| [`{0}`](#{1}) | {2} | `{3}.{4}` | [{3}.{4}.yaml]({3}.{4}.yaml) |",
-            kind.kind,
-            kind.kind.to_lowercase(),
+            kind.name,
+            kind.name.to_lowercase(),
             short.join(", "),
             kind.plural,
             api::GROUP
@@ -38,7 +38,7 @@ fn section(kind: &Kind) -> String {
     let schema = kind.schema();
     let mut text = format!(
         "\n## {}\n\n`apiVersion: {}/{}`. {}\n",
-        kind.kind,
+        kind.name,
         api::GROUP,
         api::VERSION,
         line(&schema["description"])
@@ -50,7 +50,7 @@ fn section(kind: &Kind) -> String {
         let _ = write!(
             text,
             "\n### {}.{part}\n\n| field | type | bounds and default | description |\n|---|---|---|---|\n{}",
-            kind.kind,
+            kind.name,
             rows.concat()
         );
     }

@@ -1,4 +1,5 @@
 //! Samples of every kind: a manifest without comments, explained by the schema's own descriptions.
+use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
@@ -165,7 +166,7 @@ fn with_digests(manifest: &str, digests: &str) -> anyhow::Result<String> {
 pub(super) fn explained(manifest: &str, kinds: &[Kind]) -> anyhow::Result<String> {
     let value: Value = serde_saphyr::from_str(manifest).context("the manifest is not YAML")?;
     let kind =
-        kinds.iter().find(|kind| value["kind"] == *kind.kind).context("the manifest has no known kind")?;
+        kinds.iter().find(|kind| value["kind"] == *kind.name).context("the manifest has no known kind")?;
     let (head, spec) = manifest.split_once("spec:\n").context("the manifest has no spec")?;
     let mut text = format!("{head}spec:\n");
     // The fields that enclose the present line, each with its column.
@@ -177,7 +178,7 @@ pub(super) fn explained(manifest: &str, kinds: &[Kind]) -> anyhow::Result<String
         path.retain(|(enclosing, _)| *enclosing < column);
         let (_, parent) = path.last().context("the spec is not indented")?;
         if let Some((key, _)) = body.split_once(':').filter(|(key, _)| is_key(key)) {
-            let schema = field(parent, key).with_context(|| format!("{} has no field {key}", kind.kind))?;
+            let schema = field(parent, key).with_context(|| format!("{} has no field {key}", kind.name))?;
             // The keys of a map are the author's own words, so only fields are explained.
             if parent.get("additionalProperties").is_none() {
                 text.push_str(&comment(schema, line.len() - item.len()));
@@ -192,8 +193,10 @@ pub(super) fn explained(manifest: &str, kinds: &[Kind]) -> anyhow::Result<String
 
 fn comment(schema: &Value, margin: usize) -> String {
     let description = schema["description"].as_str().unwrap_or_default();
-    let lines = wrapped(description, WIDTH.saturating_sub(margin)).into_iter();
-    lines.map(|line| format!("{:margin$}# {line}\n", "")).collect()
+    wrapped(description, WIDTH.saturating_sub(margin)).iter().fold(String::new(), |mut text, line| {
+        let _ = writeln!(text, "{:margin$}# {line}", "");
+        text
+    })
 }
 
 fn is_key(text: &str) -> bool {

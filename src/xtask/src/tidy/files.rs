@@ -65,8 +65,12 @@ pub(super) fn top_level(names: &[String]) -> Vec<Problem> {
     foreign.chain(missing.map(|name| Problem::new("top level", name, "is missing"))).collect()
 }
 
+fn ending(file: &File) -> Option<&str> {
+    file.path.rsplit_once('.').map(|(_, ending)| ending)
+}
+
 fn is_rust(file: &File) -> bool {
-    file.path.ends_with(".rs")
+    ending(file) == Some("rs")
 }
 
 fn is_test(file: &File) -> bool {
@@ -74,8 +78,7 @@ fn is_test(file: &File) -> bool {
 }
 
 fn is_written(file: &File) -> bool {
-    let ending = file.path.rsplit_once('.').map(|(_, ending)| ending);
-    ending.is_some_and(|ending| WRITTEN.contains(&ending)) && file.path != "Cargo.lock"
+    ending(file).is_some_and(|ending| WRITTEN.contains(&ending)) && file.path != "Cargo.lock"
 }
 
 fn has_header(file: &File) -> Option<Problem> {
