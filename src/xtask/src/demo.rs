@@ -1,0 +1,198 @@
+//! `cargo xtask demo`: the main job on a real cluster, from nothing to a model that answers and is replaced under load.
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+
+use crate::cluster::{self, Cluster};
+use crate::{cache, progress};
+
+pub mod address;
+pub mod install;
+pub mod kubectl;
+pub mod load;
+pub mod rows;
+pub mod store;
+
+use address::Address;
+use kubectl::{apply, kubectl};
+use load::Load;
+use rows::Rows;
+
+/// The Endpoint of `config/samples/endpoint.yaml`, and the namespace that it goes to.
+const ENDPOINT: &str = "breast-cancer";
+const NAMESPACE: &str = "default";
+/// How long a rollout may take on a busy machine.
+const PATIENCE: &str = "--timeout=300s";
+/// How many rows the table shows; all are compared.
+const SHOWN: usize = 5;
+
+/// Which cluster to show it on.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Use the cluster of this kubeconfig context instead of starting one on this machine.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// The name of the cluster on this machine.
+    #[arg(long, default_value = "default", conflicts_with = "context")]
+    name: String,
+}
+
+impl Default for Arguments {
+    fn default() -> Self {
+        Self { context: None, name: cluster::Options::default().name }
+    }
+}
+
+/// Shows it; a second run works on the same cluster.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let options = cluster::Options {
+        name: arguments.name.clone(),
+        context: arguments.context.clone(),
+        ..cluster::Options::default()
+    };
+    let cluster = progress::step("a cluster", || cluster::up(&options))?;
+    install::install(&cluster)?;
+    progress::step("a store for the model's files, in the cluster", || {
+        store::run(&cluster, NAMESPACE, &store::demo_files()?)
+    })?;
+    let rows = Rows::of_demo()?;
+    progress::step("kubectl apply -f config/samples/endpoint.yaml, and wait until it is ready", || {
+        let sample = cache::repository().join("config/samples/endpoint.yaml");
+        kubectl(&cluster, NAMESPACE, &["apply", "-f", &sample.to_string_lossy()])?;
+        wait_until_ready(&cluster)
+    })?;
+    let address = Address::of(&cluster, NAMESPACE, ENDPOINT, arguments.context.is_some())?;
+    let url = format!("{}/v2/models/{ENDPOINT}/infer", address.base());
+    progress::step("score rows that the model was not trained on, and compare with scikit-learn", || {
+        compare(&rows, &url, "1")
+    })?;
+    roll_over(&cluster, &rows, &url)?;
+    say_what_is_next(&cluster, arguments, address.base())
+}
+
+fn wait_until_ready(cluster: &Cluster) -> anyhow::Result<()> {
+    let endpoint = format!("endpoint.mlops-operator.dev/{ENDPOINT}");
+    let waited = kubectl(cluster, NAMESPACE, &["wait", "--for=condition=Ready", &endpoint, PATIENCE]);
+    waited.map(drop).map_err(|error| {
+        let seen = kubectl(cluster, NAMESPACE, &["get", &endpoint, "-o", "jsonpath={.status.conditions}"]);
+        error.context(format!("the endpoint says: {}", seen.unwrap_or_default()))
+    })
+}
+
+/// Scores every row, prints some, and fails where an answer is not scikit-learn's own.
+fn compare(rows: &Rows, url: &str, version: &str) -> anyhow::Result<()> {
+    let comparison = rows.compare(url, version)?;
+    eprintln!("    {:<8} {:>14} {:>14} {:>10}", "row", "endpoint", "scikit-learn", "difference");
+    for line in comparison.lines.iter().take(SHOWN) {
+        let difference = (line.answered - line.expected).abs();
+        eprintln!("    {:<8} {:>14.9} {:>14.9} {difference:>10.1e}", line.id, line.answered, line.expected);
+    }
+    eprintln!(
+        "    version {version}: {} rows, the largest difference of a probability is {:.1e} (allowed: {:.0e})",
+        comparison.lines.len(),
+        comparison.largest,
+        rows.tolerance
+    );
+    if comparison.largest > rows.tolerance {
+        bail!("version {version} does not answer as scikit-learn does: {:.1e} apart", comparison.largest);
+    }
+    Ok(())
+}
+
+/// Replaces the model while clients ask without a pause, and fails if one of their requests does.
+fn roll_over(cluster: &Cluster, rows: &Rows, url: &str) -> anyhow::Result<()> {
+    let load = Load::start(rows, url, &["1", "2"])?;
+    let title = "roll version 2 out while clients keep asking, over kept and over new connections";
+    let rolled = progress::step(title, || {
+        load.wait_for(200, Duration::from_secs(30))?;
+        let file = cache::repository().join("config/models/breast-cancer/model-v2.onnx");
+        let model = json!({
+            "uri": format!("http://{}.{NAMESPACE}.svc/model-v2.onnx", store::NAME),
+            "digest": digest(&file)?,
+        });
+        let patch = json!({"spec": {"model": model}}).to_string();
+        let endpoint = format!("endpoint.mlops-operator.dev/{ENDPOINT}");
+        kubectl(cluster, NAMESPACE, &["patch", &endpoint, "--type=merge", "--patch", &patch])?;
+        wait_until_ready(cluster)?;
+        wait_until_old_pods_are_gone(cluster)
+    });
+    let outcome = load.stop();
+    rolled?;
+    eprintln!(
+        "    {} requests during the rollout: {} answered by version 1, {} by version 2, {} failed",
+        outcome.requests(),
+        outcome.answers("1"),
+        outcome.answers("2"),
+        outcome.failed
+    );
+    if let Some(first) = &outcome.first_failure {
+        bail!("{} of {} requests failed; the first: {first}", outcome.failed, outcome.requests());
+    }
+    if outcome.answers("1") == 0 || outcome.answers("2") == 0 {
+        bail!("the load did not see both versions, so that it shows nothing");
+    }
+    compare(rows, url, "2")
+}
+
+fn wait_until_old_pods_are_gone(cluster: &Cluster) -> anyhow::Result<()> {
+    let current = kubectl(
+        cluster,
+        NAMESPACE,
+        &["get", "deployment", ENDPOINT, "-o", &format!("jsonpath={{.spec.template.metadata.labels.{REVISION}}}")],
+    )?;
+    let others = format!("mlops-operator.dev/endpoint={ENDPOINT},mlops-operator.dev/revision!={current}");
+    kubectl(cluster, NAMESPACE, &["wait", "--for=delete", "pod", "-l", &others, PATIENCE]).map(drop)
+}
+
+/// The label of the revision, as a JSONPath has to write it.
+const REVISION: &str = r"mlops-operator\.dev/revision";
+
+fn digest(file: &Path) -> anyhow::Result<String> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let list = file.with_file_name("digests.txt");
+    let text =
+        std::fs::read_to_string(&list).with_context(|| format!("failed to read {}", list.display()))?;
+    let line = text.lines().find_map(|line| line.strip_suffix(&name));
+    Ok(format!("sha256:{}", line.with_context(|| format!("{} lacks {name}", list.display()))?.trim()))
+}
+
+fn say_what_is_next(cluster: &Cluster, arguments: &Arguments, base: &str) -> anyhow::Result<()> {
+    let programs = cluster.kubectl().get_program().to_owned();
+    let programs = Path::new(&programs).parent().unwrap_or(Path::new("/usr/bin")).to_owned();
+    let plugin = crate::image::binary::build(&["kubectl-mlops"], false)?;
+    let plugin = plugin.first().and_then(|path| path.parent()).unwrap_or(Path::new("."));
+    println!("\nThe cluster stays up. To look around:");
+    println!("  export KUBECONFIG={}", cluster.kubeconfig().display());
+    println!("  export PATH={}:{}:$PATH", programs.display(), plugin.display());
+    println!("  kubectl get mlops -A");
+    println!("  kubectl mlops status");
+    println!("  kubectl mlops explain endpoint {ENDPOINT}");
+    if arguments.context.is_none() {
+        let row = "config/models/breast-cancer/rows.json";
+        println!("  python3 -c 'import json; print(json.dumps(json.load(open(\"{row}\"))[\"rows\"][0][\"request\"]))' |");
+        println!("    curl --noproxy '*' --data @- {base}/v2/models/{ENDPOINT}/infer");
+        println!("To take it down:\n  cargo xtask cluster down --name {}", arguments.name);
+    } else {
+        println!("To remove what the demo added:");
+        println!("  kubectl delete -f config/samples/endpoint.yaml");
+        println!("  kubectl -n {NAMESPACE} delete deployment,service,configmap {}", store::NAME);
+        println!("  helm -n {} uninstall {}", install::NAMESPACE, install::RELEASE);
+    }
+    Ok(())
+}
+
+/// The manifest of a namespace whose pods must satisfy the Pod Security Standard `restricted`.
+pub fn restricted_namespace(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": name, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+    })
+}
+
+/// Makes that namespace, or labels the one that is there.
+pub fn make_restricted_namespace(cluster: &Cluster, name: &str) -> anyhow::Result<()> {
+    apply(cluster, name, &[restricted_namespace(name)])
+}

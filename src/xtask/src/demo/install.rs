@@ -1,0 +1,37 @@
+//! The operator on a cluster: images built and loaded, chart installed in a restricted namespace.
+use anyhow::Context as _;
+
+use super::make_restricted_namespace;
+use crate::cluster::Cluster;
+use crate::image::{self, Component};
+use crate::{cache, progress, shell};
+
+/// The namespace of the operator.
+pub const NAMESPACE: &str = "mlops-system";
+/// The name of the Helm release.
+pub const RELEASE: &str = "mlops-operator";
+
+/// Builds and loads the images, and installs or upgrades the chart with its default values.
+pub fn install(cluster: &Cluster) -> anyhow::Result<()> {
+    let images = image::build(&Component::ALL, false, &image::folder()?)?;
+    progress::step("load the images into the cluster", || {
+        images.iter().try_for_each(|image| cluster.load_image(&image.archive))
+    })?;
+    let operator = images.first().context("no image of the operator was built")?;
+    progress::step("install the chart, in a namespace that enforces the Pod Security Standard restricted", || {
+        make_restricted_namespace(cluster, NAMESPACE)?;
+        upgrade(cluster, &operator.digest, &[])
+    })
+}
+
+/// Installs or upgrades the chart and waits until all of it is ready.
+///
+/// The image keeps its tag from build to build, so that its digest, as an annotation, tells the pods apart.
+pub fn upgrade(cluster: &Cluster, digest: &str, more: &[&str]) -> anyhow::Result<()> {
+    let chart = cache::repository().join("charts/mlops-operator");
+    let mut helm = cluster.helm()?;
+    helm.args(["upgrade", "--install", RELEASE]).arg(chart);
+    helm.args(["--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "3m"]);
+    helm.args(["--set-string", &format!("podAnnotations.mlops-operator\\.dev/image={digest}")]);
+    shell::output(helm.args(more)).map(drop)
+}
