@@ -60,9 +60,12 @@ pub struct FetchArguments {
     /// The artefact.
     #[command(flatten)]
     pub model: ModelArguments,
-    /// The folder to put the artefact in; its file name is the last segment of the URI's path.
+    /// The folder to put the artefact in.
     #[arg(long, env = "MLOPS_TO", value_name = "DIR")]
     pub to: PathBuf,
+    /// The artefact's file name in that folder; by default the last segment of the URI's path.
+    #[arg(long, env = "MLOPS_FILE_NAME", value_parser = file_name, value_name = "NAME")]
+    pub file_name: Option<String>,
 }
 
 /// What both modes need.
@@ -71,9 +74,11 @@ pub struct ModelArguments {
     /// A path, file://, http:// or https://; a folder stands for the one .onnx file in it.
     #[arg(long, env = "MLOPS_MODEL_URI", value_name = "URI", hide_env_values = true)]
     pub model_uri: String,
-    /// The digest that the artefact must have.
-    #[arg(long, env = "MLOPS_MODEL_DIGEST", value_name = "sha256:HEX")]
-    pub model_digest: Option<Digest>,
+    /// The digest that the artefact must have; an empty one is none, for templates that always name the flag.
+    // The full path keeps clap from taking the type for an argument without a default.
+    #[arg(long, env = "MLOPS_MODEL_DIGEST", default_value = "", hide_default_value = true,
+          value_parser = optional_digest, value_name = "sha256:HEX")]
+    pub model_digest: std::option::Option<Digest>,
     /// The largest artefact.
     #[arg(long, env = "MLOPS_MAX_MODEL_BYTES", default_value_t = 2 * 1024 * 1024 * 1024)]
     pub max_model_bytes: u64,
@@ -100,9 +105,39 @@ pub enum LogFormat {
     Text,
 }
 
+fn optional_digest(text: &str) -> Result<Option<Digest>, String> {
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some) }
+}
+
+fn file_name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 200 || text.starts_with('.') || text.contains('/') {
+        return Err("use 1 to 200 characters without /, not beginning with a dot".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 fn path_segment(text: &str) -> Result<String, String> {
     if text.is_empty() || text.len() > 253 || text.contains(['/', '?', '#', '%']) {
         return Err("use 1 to 253 characters without / ? # %".to_owned());
     }
     Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(flag: &str) -> Result<Option<Digest>, clap::Error> {
+        let parsed = FetchArguments::try_parse_from(["fetch", "--to=/m", "--model-uri=/m/a.onnx", flag]);
+        parsed.map(|arguments| arguments.model.model_digest)
+    }
+
+    #[test]
+    fn empty_digest_is_none_and_a_wrong_one_is_refused() {
+        assert_eq!(digest("--model-digest=").unwrap(), None);
+        assert_eq!(digest("--log-level=warn").unwrap(), None);
+        let whole = format!("sha256:{}", "a".repeat(64));
+        assert_eq!(digest(&format!("--model-digest={whole}")).unwrap().unwrap().to_string(), whole);
+        assert!(digest("--model-digest=sha256:12").unwrap_err().to_string().contains("64 hexadecimal"));
+    }
 }

@@ -62,23 +62,34 @@ impl Fetch {
         }
     }
 
-    /// Puts a local or a remote artefact into `folder`.
-    pub async fn fetch_into(&self, source: &Source, folder: &Path) -> Result<Artefact, Failure> {
+    /// Puts a local or a remote artefact into `folder`, under its own name if no other is given.
+    pub async fn fetch_into(
+        &self,
+        source: &Source,
+        folder: &Path,
+        name: Option<&str>,
+    ) -> Result<Artefact, Failure> {
         std::fs::create_dir_all(folder).map_err(|error| {
             fetch_failed(format!("the folder {} can't be made: {error}", folder.display()))
         })?;
         match source {
-            Source::Local(path) => self.local(path, Some(folder)),
-            Source::Remote(url) => self.remote(url, &folder.join(source.file_name())).await,
+            Source::Local(path) => {
+                let path = source::model_file(path).map_err(fetch_failed)?;
+                let own = Source::Local(path.clone()).file_name();
+                self.local(&path, Some(folder.join(name.unwrap_or(&own))))
+            }
+            Source::Remote(url) => {
+                let own = source.file_name();
+                self.remote(url, &folder.join(name.unwrap_or(&own))).await
+            }
         }
     }
 
-    /// Hashes a local artefact, and copies it if a folder is given.
-    fn local(&self, path: &Path, folder: Option<&Path>) -> Result<Artefact, Failure> {
+    /// Hashes a local artefact, and copies it if a target is given.
+    fn local(&self, path: &Path, target: Option<PathBuf>) -> Result<Artefact, Failure> {
         let path = source::model_file(path).map_err(fetch_failed)?;
         let unreadable = |error| fetch_failed(format!("{} can't be read: {error}", path.display()));
         let mut file = std::fs::File::open(&path).map_err(unreadable)?;
-        let target = folder.map(|folder| folder.join(Source::Local(path.clone()).file_name()));
         let mut sink = target.as_deref().map(|target| Sink::create(target, self.max_bytes));
         let mut check = Sink::check(self.max_bytes);
         let mut buffer = vec![0; 1 << 16];

@@ -118,7 +118,8 @@ fn plan(arguments: &ModelArguments) -> Result<(Source, Fetch), Failure> {
 
 fn fetch(arguments: &FetchArguments) -> Result<(), Failure> {
     let (source, fetch) = plan(&arguments.model)?;
-    let artefact = runtime(1)?.block_on(fetch.fetch_into(&source, &arguments.to))?;
+    let file_name = arguments.file_name.as_deref();
+    let artefact = runtime(1)?.block_on(fetch.fetch_into(&source, &arguments.to, file_name))?;
     tracing::info!(path = %artefact.path.display(), digest = %artefact.digest, bytes = artefact.bytes, "fetched");
     Ok(())
 }

@@ -86,6 +86,24 @@ async fn fetch_puts_a_verified_file_under_its_own_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn fetch_puts_a_file_under_the_name_it_is_given() {
+    let files = Files::start(|_, _| bytes().into_response()).await;
+    let folder = tempfile::tempdir().unwrap();
+    for (place, uri) in
+        [files.url("/"), demo("model-v1.onnx").to_str().unwrap().to_owned()].into_iter().enumerate()
+    {
+        let to = folder.path().join(place.to_string());
+        let target = to.to_str().unwrap().to_owned();
+        let ended = blocking(move || {
+            run(&["fetch", "--model-uri", &uri, "--model-digest", "", "--to", &target, "--file-name", "model"])
+        })
+        .await;
+        assert_eq!(ended.code, 0, "{}", ended.log);
+        assert_eq!(std::fs::read(to.join("model")).unwrap(), bytes());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn redirects_are_followed_a_few_times_only() {
     let files = Files::start(|_, request| match request.uri().path() {
         "/model.onnx" => bytes().into_response(),
