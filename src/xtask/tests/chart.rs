@@ -145,10 +145,21 @@ fn a_value_out_of_bounds_is_refused() {
         json!({"image": {"digest": "sha256:1"}}),
         json!({"watchNamespaces": ["Team A"]}),
         json!({"otlpEndpoint": "collector:4318"}),
+        json!({"otlpEndpoint": "https://collector:4318"}),
         json!({"replicas": 2, "leaderElection": false}),
     ];
     for values in values {
         assert!(render("mlops-operator", &values, &[]).is_err(), "{values}");
+    }
+}
+
+#[test]
+fn traces_may_leave_through_the_network_policy() {
+    for (endpoint, port) in [("http://collector.example:4318/base", 4318), ("http://collector.example", 80)] {
+        let objects = objects(&json!({"otlpEndpoint": endpoint}));
+        let policy = of_kind(&objects, "NetworkPolicy")[0];
+        let rules = policy["spec"]["egress"].as_array().unwrap();
+        assert!(rules.contains(&json!({"ports": [{"port": port}]})), "{policy}");
     }
 }
 

@@ -65,7 +65,7 @@ fn operator_cases() -> Vec<Case> {
         case(
             "proxy.httpProxy",
             "http://p:1",
-            Adds("- name: HTTP_PROXY\n              value: \"http://p:1\""),
+            Adds("- name: HTTP_PROXY\n      value: \"http://p:1\""),
         ),
         case("proxy.httpsProxy", "http://p:2", Adds("- name: HTTPS_PROXY\n      value: \"http://p:2\"")),
         case("proxy.noProxy", ".svc", Adds("- name: NO_PROXY\n      value: \".svc\"")),
