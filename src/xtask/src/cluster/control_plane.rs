@@ -34,6 +34,8 @@ pub struct Options {
     pub scheduler: bool,
     /// Arguments for the API server after the usual ones, which they override.
     pub api_server_arguments: Vec<String>,
+    /// Arguments for the controller manager after the usual ones, such as `--controllers` with those that a test needs.
+    pub controller_manager_arguments: Vec<String>,
     /// Whether it outlives the process that starts it.
     pub lifetime: Lifetime,
 }
@@ -45,6 +47,7 @@ impl Default for Options {
             controller_manager: true,
             scheduler: true,
             api_server_arguments: Vec::new(),
+            controller_manager_arguments: Vec::new(),
             lifetime: Lifetime::Owned,
         }
     }
@@ -307,6 +310,7 @@ impl ControlPlane {
             }
             // Its default is a folder of the system, which it makes.
             command.arg(format!("--flex-volume-plugin-dir={}", self.file("volume-plugins").display()));
+            command.args(&self.options.controller_manager_arguments);
             self.spawn(CONTROLLER_MANAGER, &mut command)?;
         }
         if self.options.scheduler {

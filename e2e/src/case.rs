@@ -1,0 +1,138 @@
+//! Runs named cases, several at a time, each in a namespace of its own, and ends with a line that counts.
+use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use futures::future::LocalBoxFuture;
+
+use crate::context::Context;
+use crate::plane::Plane;
+
+/// One case.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// Its name, a sentence.
+    pub name: &'static str,
+    /// What it does.
+    pub run: for<'a> fn(&'a mut Context) -> LocalBoxFuture<'a, anyhow::Result<()>>,
+    /// Whether nothing else may run beside it, because it stops the API server or measures.
+    pub alone: bool,
+}
+
+/// Names cases by their functions; those behind `alone` run one at a time.
+#[macro_export]
+macro_rules! cases {
+    ($($path:path),* $(,)?; alone $($alone:path),* $(,)?) => {
+        &[
+            $($crate::Case { name: stringify!($path), run: |context| Box::pin($path(context)), alone: false },)*
+            $($crate::Case { name: stringify!($alone), run: |context| Box::pin($alone(context)), alone: true },)*
+        ]
+    };
+}
+
+/// How many cases run at a time.
+const PARALLEL: usize = 5;
+
+/// Runs the cases whose names hold an argument of the command line, or all of them.
+pub fn run(program: &str, cases: &[Case]) -> ExitCode {
+    match run_all(program, cases) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("{program}: failed to start: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_all(program: &str, cases: &[Case]) -> anyhow::Result<bool> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
+    let chosen = |case: &&Case| filters.is_empty() || filters.iter().any(|word| case.name.contains(*word));
+    let cases: Vec<&Case> = cases.iter().filter(chosen).collect();
+    if arguments.iter().any(|argument| argument == "--list") {
+        cases.iter().for_each(|case| say(&format!("{}: test", case.name)));
+        return Ok(true);
+    }
+    // It fails only when a provider is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let started = Instant::now();
+    let plane = Arc::new(Plane::start(program)?);
+    tokio::runtime::Runtime::new()?.block_on(plane.install())?;
+    say(&format!("the control plane is up ({:.1} s)", started.elapsed().as_secs_f64()));
+    let (alone, together): (Vec<&Case>, Vec<&Case>) = cases.iter().partition(|case| case.alone);
+    let failures = Mutex::new(Vec::new());
+    run_together(&plane, &together, PARALLEL, &failures);
+    run_together(&plane, &alone, 1, &failures);
+    let failed = failures.into_inner().unwrap_or_default();
+    for name in &failed {
+        say(&format!("failed: {name}"));
+    }
+    say(&format!(
+        "test result: {}. {} passed, {} failed; {} ignored; finished in {:.1} s",
+        if failed.is_empty() { "ok" } else { "FAILED" },
+        cases.len() - failed.len(),
+        failed.len(),
+        0,
+        started.elapsed().as_secs_f64()
+    ));
+    Ok(failed.is_empty())
+}
+
+fn run_together(plane: &Arc<Plane>, cases: &[&Case], at_once: usize, failures: &Mutex<Vec<&'static str>>) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..at_once.min(cases.len()) {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    let started = Instant::now();
+                    let outcome = run_one(plane, case);
+                    let seconds = started.elapsed().as_secs_f64();
+                    match outcome {
+                        Ok(()) => say(&format!("test {} ... ok ({seconds:.1} s)", case.name)),
+                        Err(text) => {
+                            say(&format!("test {} ... FAILED ({seconds:.1} s)\n{text}", case.name));
+                            if let Ok(mut failures) = failures.lock() {
+                                failures.push(case.name);
+                            }
+                        }
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// Runs one case on an async runtime of its own; what it started ends with it, also when it panics.
+fn run_one(plane: &Arc<Plane>, case: &Case) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(async {
+            let mut context =
+                Context::new(plane, case.name).await.map_err(|error| format!("{error:#}"))?;
+            let outcome = (case.run)(&mut context).await;
+            let outcome = match outcome {
+                Ok(()) => context.truth.verify(),
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Ok(()) => Ok(()),
+                Err(error) => Err(format!("{error:#}\n{}", context.describe().await)),
+            }
+        })
+    }));
+    runtime.shutdown_background();
+    outcome.unwrap_or_else(|_| Err("it panicked; see above".to_owned()))
+}
+
+fn say(line: &str) {
+    // A reader that went away wants no more.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

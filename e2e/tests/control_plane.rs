@@ -1,0 +1,51 @@
+//! The operator on a real API server, without pods: admission, convergence, truth, rights, secrets.
+use std::process::ExitCode;
+
+#[path = "control_plane/admission.rs"]
+mod admission;
+#[path = "control_plane/children.rs"]
+mod children;
+#[path = "control_plane/hygiene.rs"]
+mod hygiene;
+#[path = "control_plane/policy.rs"]
+mod policy;
+#[path = "control_plane/rights.rs"]
+mod rights;
+#[path = "control_plane/scale.rs"]
+mod scale;
+#[path = "control_plane/schema.rs"]
+mod schema;
+#[path = "control_plane/status.rs"]
+mod status;
+#[path = "control_plane/tenants.rs"]
+mod tenants;
+
+fn main() -> ExitCode {
+    let cases = e2e::cases![
+        hygiene::a_silent_watch_is_noticed_within_70_seconds,
+        schema::valid_objects_converge_and_invalid_ones_change_nothing,
+        rights::every_right_is_used_and_none_is_missing,
+        admission::every_rule_refuses_with_its_sentence,
+        admission::valid_objects_and_samples_are_accepted,
+        children::an_endpoint_gets_its_objects_and_leaves_nothing,
+        children::what_is_deleted_by_hand_is_back_within_five_seconds,
+        children::what_others_set_survives,
+        children::replicas_survive_the_hand_over_to_an_autoscaler_and_back,
+        children::objects_of_strangers_are_refused_and_untouched,
+        children::a_change_of_a_runtime_reaches_its_endpoints,
+        status::conditions_follow_the_deployment,
+        status::what_a_person_must_mend_is_stalled_and_heals,
+        scale::the_scale_subresource_sets_the_replicas,
+        scale::columns_show_readiness_and_reason,
+        policy::a_missing_right_is_said_and_heals,
+        policy::the_server_s_word_to_wait_is_obeyed,
+        policy::a_refused_object_is_said,
+        hygiene::health_and_metrics_answer_and_the_log_level_changes,
+        hygiene::it_stops_within_five_seconds,
+        hygiene::secrets_stay_out_of_logs_events_status_and_metrics,
+        tenants::a_spec_can_t_widen_what_a_pod_may_do,
+        tenants::every_pod_is_admitted_where_restricted_is_enforced,
+        ; alone
+    ];
+    e2e::run("control-plane", cases)
+}

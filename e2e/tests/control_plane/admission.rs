@@ -1,0 +1,160 @@
+//! What the API server refuses and accepts while no operator runs.
+use anyhow::ensure;
+use e2e::Context;
+use e2e::context::{JSON, manifest, spec};
+use serde_json::{Value, json};
+
+/// What is wrong, the fields of an Endpoint's spec that replace those of a good one, and a part of the sentence.
+fn refused_endpoints() -> Vec<(Value, &'static str)> {
+    let model = |uri: &str| json!({"model": {"uri": uri, "format": "ONNX"}});
+    let requests = |requests: Value| json!({"resources": {"requests": requests}});
+    let limits = |limits: Value| json!({"resources": {"limits": limits}});
+    let uri = "model.uri must be https://HOST/PATH, http://HOST/PATH or pvc://CLAIM/PATH, without a user name or password";
+    let positive = "must be a positive quantity, such as cpu: 250m, memory: 256Mi or nvidia.com/gpu: 1";
+    let names = "may name cpu, memory, ephemeral-storage, and devices such as nvidia.com/gpu";
+    let both = "set either scaling.replicas, or scaling.minReplicas, maxReplicas and target, not both";
+    let onnx = "container applies to the formats MLflow, Triton and Custom; for ONNX name a ServingRuntime";
+    vec![
+        (json!({"model": null}), "spec.model: Required value"),
+        (json!({"model": {"format": "ONNX"}}), "spec.model.uri: Required value"),
+        (json!({"model": {"uri": "https://a/b"}}), "spec.model.format: Required value"),
+        (json!({"model": {"uri": "https://a/b", "format": "Pickle"}}), "supported values: \"ONNX\", \"MLflow\""),
+        (model(""), "should be at least 1 chars long"),
+        (model("ftp://host/model.onnx"), uri),
+        (model("file:///etc/passwd"), uri),
+        (model("https://"), uri),
+        (model("https://user:secret@host/model.onnx"), uri),
+        (model("https://host/a model.onnx"), uri),
+        (model("/model.onnx"), uri),
+        (model("pvc:///model.onnx"), uri),
+        (model("pvc://Claim/model.onnx"), uri),
+        (model("pvc://claim/../model.onnx"), "model.uri must not leave its claim: remove the '..'"),
+        (model("pvc://claim/a/.."), "model.uri must not leave its claim: remove the '..'"),
+        (model(&format!("https://host/{}", "a".repeat(2048))), "may not be more than 2048 bytes"),
+        (json!({"model": {"uri": "https://a/b", "format": "ONNX", "digest": "sha256:abc"}}), "spec.model.digest"),
+        (json!({"model": {"uri": "https://a/b", "format": "ONNX", "digest": "md5:0123"}}), "spec.model.digest"),
+        (json!({"mode": "Batch"}), "spec.mode: Unsupported value"),
+        (json!({"target": {"type": "ManagedOnline"}}), "spec.target.type: Unsupported value"),
+        (json!({"runtimeRef": {"name": ""}}), "spec.runtimeRef.name"),
+        (json!({"runtimeRef": {}}), "spec.runtimeRef.name: Required value"),
+        (json!({"container": {"image": "a:1"}}), onnx),
+        (json!({"container": {"args": ["a"]}}), onnx),
+        (json!({"runtimeRef": {"name": "a"}, "container": {"image": "a b"}}), "spec.container.image"),
+        (json!({"runtimeRef": {"name": "a"}, "container": {"image": ""}}), "spec.container.image"),
+        (json!({"runtimeRef": {"name": "a"}, "container": {"env": [{"name": "1A"}]}}), "spec.container.env[0].name"),
+        (json!({"runtimeRef": {"name": "a"}, "container": {"env": [{"name": "A"}, {"name": "A"}]}}), "Duplicate value"),
+        (json!({"runtimeRef": {"name": "a"}, "container": {"command": vec!["a"; 33]}}), "must have at most 32 items"),
+        (requests(json!({"cpu": "much"})), positive),
+        (requests(json!({"cpu": "0"})), positive),
+        (requests(json!({"memory": "-1Mi"})), positive),
+        (requests(json!({"nvidia.com/gpu": "500m"})), positive),
+        (limits(json!({"memory": "0"})), positive),
+        (limits(json!({"nvidia.com/gpu": "1.5"})), positive),
+        (requests(json!({"gpu": "1"})), names),
+        (limits(json!({"Storage": "1Gi"})), names),
+        (json!({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}), "each of resources.limits must be at least the request of the same name"),
+        (json!({"scaling": {"replicas": 2, "maxReplicas": 3}}), both),
+        (json!({"scaling": {"replicas": 2, "target": {"cpuUtilization": 50}}}), both),
+        (json!({"scaling": {"minReplicas": 2}}), "scaling by load needs scaling.maxReplicas"),
+        (json!({"scaling": {"target": {"cpuUtilization": 50}}}), "scaling by load needs scaling.maxReplicas"),
+        (json!({"scaling": {"minReplicas": 5, "maxReplicas": 3}}), "scaling.minReplicas must not be greater than scaling.maxReplicas"),
+        (json!({"scaling": {"replicas": 0}}), "should be greater than or equal to 1"),
+        (json!({"scaling": {"maxReplicas": 1001}}), "should be less than or equal to 1000"),
+        (json!({"scaling": {"maxReplicas": 2, "target": {"cpuUtilization": 0}}}), "should be greater than or equal to 1"),
+        (json!({"rollout": {"strategy": "Canary"}}), "spec.rollout.strategy: Unsupported value"),
+        (json!({"rollout": {"strategy": "Recreate", "progressDeadlineSeconds": 9}}), "should be greater than or equal to 10"),
+        (json!({"replicas": 3}), "unknown field \"spec.replicas\""),
+    ]
+}
+
+fn refused_runtimes() -> Vec<(Value, &'static str)> {
+    let with = |field: &str, value: Value| json!({"supportedFormats": ["ONNX"], field: value});
+    vec![
+        (json!({}), "spec.supportedFormats: Required value"),
+        (json!({"supportedFormats": []}), "should have at least 1 items"),
+        (json!({"supportedFormats": ["ONNX", "ONNX"]}), "Duplicate value"),
+        (json!({"supportedFormats": ["Pickle"]}), "Unsupported value"),
+        (with("port", json!(80)), "should be greater than or equal to 1024"),
+        (with("port", json!(70000)), "should be less than or equal to 65535"),
+        (with("readinessPath", json!("ready")), "spec.readinessPath"),
+        (with("livenessPath", json!("/a b")), "spec.livenessPath"),
+        (with("inferencePath", json!("")), "spec.inferencePath"),
+        (with("startupSeconds", json!(0)), "should be greater than or equal to 1"),
+        (with("drainSeconds", json!(601)), "should be less than or equal to 600"),
+        (with("modelDelivery", json!("Guessed")), "Unsupported value"),
+        (with("image", json!(" ")), "spec.image"),
+        (with("env", json!([{"name": "A B"}])), "spec.env[0].name"),
+    ]
+}
+
+/// Every rule of the schemas and in CEL refuses, in words that say what to change.
+pub async fn every_rule_refuses_with_its_sentence(context: &mut Context) -> anyhow::Result<()> {
+    let mut wrong = Vec::new();
+    let mut cases: Vec<(&str, String, Value, &str)> = Vec::new();
+    for (change, sentence) in refused_endpoints() {
+        let mut spec = spec(1);
+        for (field, value) in change.as_object().into_iter().flatten() {
+            spec[field] = value.clone();
+        }
+        cases.push(("Endpoint", "churn".to_owned(), spec, sentence));
+    }
+    let name = "metadata.name must start with a letter";
+    for bad in ["1churn", "a.b", &"a".repeat(51)] {
+        cases.push(("Endpoint", bad.to_owned(), spec(1), name));
+    }
+    for (spec, sentence) in refused_runtimes() {
+        cases.push(("ServingRuntime", "mine".to_owned(), spec, sentence));
+    }
+    ensure!(cases.len() >= 30, "only {} rules are tried", cases.len());
+    for (kind, name, spec, sentence) in cases {
+        let path = if kind == "Endpoint" { context.endpoint("") } else { context.runtime("") };
+        let path = format!("{path}?fieldValidation=Strict");
+        let (code, answer) = context.ask("POST", &path, JSON, &manifest(kind, &name, &spec)).await?;
+        let said = answer["message"].as_str().unwrap_or_default();
+        if !(400..500).contains(&code) || !said.contains(sentence) {
+            wrong.push(format!("{kind} {name} {spec}\n  wanted: {sentence}\n  got: {code} {said}"));
+        }
+    }
+    ensure!(wrong.is_empty(), "{} rules are not as described:\n{}", wrong.len(), wrong.join("\n"));
+    Ok(())
+}
+
+/// What a user may want is accepted, and so is every committed sample.
+pub async fn valid_objects_and_samples_are_accepted(context: &mut Context) -> anyhow::Result<()> {
+    let good = [
+        json!({}),
+        json!({"mode": "Online", "target": {"type": "Kubernetes"}}),
+        json!({"model": {"uri": "http://10.0.0.1:8080/m.onnx?sig=a%2Fb", "format": "ONNX"}}),
+        json!({"model": {"uri": "https://[2001:db8::1]/m.onnx", "format": "ONNX"}}),
+        json!({"model": {"uri": "pvc://claim.a/b/..c/m.onnx", "format": "ONNX"}}),
+        json!({"model": {"uri": "pvc://claim", "format": "Triton"}, "container": {"image": "a/b:1@sha256:0"}}),
+        json!({"model": {"uri": "https://a/b", "format": "Custom"}, "container": {"image": "a", "env": [{"name": "A", "value": "$(MODEL_PATH)"}]}}),
+        json!({"runtimeRef": {"name": "mine"}, "container": {"image": "a"}}),
+        json!({"resources": {"requests": {"cpu": "0.5", "memory": "1e9", "nvidia.com/gpu": "1"}, "limits": {"cpu": "500m", "nvidia.com/gpu": "1"}}}),
+        json!({"scaling": {"replicas": 1000}}),
+        json!({"scaling": {"maxReplicas": 1}}),
+        json!({"scaling": {"minReplicas": 2, "maxReplicas": 2, "target": {"cpuUtilization": 200}}}),
+        json!({"rollout": {"strategy": "Recreate", "progressDeadlineSeconds": 10}}),
+    ];
+    for (index, change) in good.iter().enumerate() {
+        let mut spec = spec(1);
+        for (field, value) in change.as_object().into_iter().flatten() {
+            spec[field] = value.clone();
+        }
+        let path = format!("{}?fieldValidation=Strict", context.endpoint(""));
+        let made =
+            context.must("POST", &path, JSON, &manifest("Endpoint", &format!("good-{index}"), &spec)).await?;
+        ensure!(made["status"]["observedGeneration"] == -1, "a fresh status: {}", made["status"]);
+    }
+    let folder = xtask::cache::repository().join("config/samples");
+    let mut samples = 0;
+    for entry in std::fs::read_dir(&folder)? {
+        let text = std::fs::read_to_string(entry?.path())?;
+        let body: Value = serde_saphyr::from_str(&text)?;
+        let path = if body["kind"] == "Endpoint" { context.endpoint("") } else { context.runtime("") };
+        context.must("POST", &format!("{path}?fieldValidation=Strict"), JSON, &body).await?;
+        samples += 1;
+    }
+    ensure!(samples >= 4, "only {samples} samples in {}", folder.display());
+    Ok(())
+}
