@@ -29,6 +29,7 @@ const FINISH: Duration = Duration::from_secs(3);
 
 /// Runs the controllers until SIGTERM or SIGINT.
 pub async fn run(options: Options) -> anyhow::Result<()> {
+    install_tls();
     let telemetry = telemetry::start(&options)?;
     let mut stop_signal = StopSignal::new()?;
     let client = client().await?;
@@ -89,7 +90,6 @@ fn install_tls() {
 }
 
 async fn client() -> anyhow::Result<Client> {
-    install_tls();
     let mut config =
         Config::infer().await.context("found neither a kubeconfig nor a pod's service account")?;
     config.connect_timeout = Some(Duration::from_secs(5));
