@@ -49,18 +49,25 @@ impl Output {
     }
 }
 
+/// Fails when a generated file is not what would be written.
+pub fn check() -> anyhow::Result<()> {
+    let root = cache::repository();
+    let stale = stale(&root, &outputs(&root)?)?;
+    if stale.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = stale.iter().map(|path| path.display().to_string()).collect();
+    bail!("out of date: {}; run `cargo xtask gen` and commit the result", names.join(", "))
+}
+
 /// Writes or checks all generated files.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    if arguments.check {
+        return check();
+    }
     let root = cache::repository();
     let outputs = outputs(&root)?;
     let stale = stale(&root, &outputs)?;
-    if arguments.check {
-        if stale.is_empty() {
-            return Ok(());
-        }
-        let names: Vec<String> = stale.iter().map(|path| path.display().to_string()).collect();
-        bail!("out of date: {}; run `cargo xtask gen` and commit the result", names.join(", "));
-    }
     for path in &stale {
         let written = outputs.iter().find(|output| output.path == *path);
         match written {
