@@ -166,6 +166,8 @@ fn a_claim_without_a_digest_is_mounted_and_with_one_it_is_verified_first() {
     let pod = &world.object(ChildKind::Deployment).unwrap()["spec"]["template"]["spec"];
     let fetch = &pod["initContainers"][0];
     assert_eq!(fetch["args"], json!(["fetch", "--to", "/mnt/model", "--file-name", "model"]));
+    assert_eq!(pod["containers"][0]["env"][1]["value"], "file:///mnt/model/model");
+    assert_eq!(fetch["env"][0]["value"], "file:///mnt/claim/churn/model");
     assert_eq!(fetch["env"][1], json!({"name": "MLOPS_MODEL_DIGEST", "value": DIGEST}));
     check(&mut world, "claim_with_digest");
 }

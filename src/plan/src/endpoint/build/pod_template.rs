@@ -69,7 +69,15 @@ fn model_path(valid: &Valid) -> String {
     }
 }
 
-/// The URI that the container sees: a claim is a path of its own file system.
+/// The URI that the server sees: once the model is verified, its claim is no longer mounted.
+fn server_uri(valid: &Valid) -> String {
+    match valid.source {
+        ModelSource::Claim { .. } => format!("file://{}", model_path(valid)),
+        ModelSource::Url { .. } => model_uri(valid),
+    }
+}
+
+/// The URI from which the model comes: a claim is a path of the container's own file system.
 fn model_uri(valid: &Valid) -> String {
     match valid.source {
         ModelSource::Url { uri, .. } => uri.to_owned(),
@@ -159,7 +167,7 @@ fn fetch(valid: &Valid) -> Container {
 fn environment(valid: &Valid, others: &[&EnvironmentVariable]) -> Vec<EnvVar> {
     let own = [
         ("MODEL_NAME", valid.name.to_owned()),
-        ("MODEL_URI", model_uri(valid)),
+        ("MODEL_URI", server_uri(valid)),
         ("MODEL_DIGEST", valid.digest.unwrap_or_default().to_owned()),
         ("MODEL_FORMAT", valid.format.name().to_owned()),
         ("MODEL_PATH", model_path(valid)),
