@@ -118,6 +118,11 @@ pub fn up(options: &Options) -> anyhow::Result<Cluster> {
     running(&directory, options)?.with_context(|| format!("the cluster {} went away at once", options.name))
 }
 
+/// Whether the cluster is up and complete.
+pub fn is_up(options: &Options) -> anyhow::Result<bool> {
+    Ok(running(&directory(&options.name)?, options)?.is_some())
+}
+
 /// Ends the cluster and removes everything it left on this machine; its logs stay beside its folder.
 pub fn down(name: &str) -> anyhow::Result<()> {
     let directory = directory(name)?;
@@ -126,6 +131,13 @@ pub fn down(name: &str) -> anyhow::Result<()> {
 }
 
 impl Cluster {
+    /// The cluster on this machine that this kubeconfig is for; its images are loaded already.
+    pub fn at(kubeconfig: &Path) -> anyhow::Result<Self> {
+        anyhow::ensure!(kubeconfig.is_file(), "there is no file {}", kubeconfig.display());
+        let kubectl = tools::ensure_only(&[])?.kubectl();
+        Ok(Self { kubeconfig: kubeconfig.to_owned(), kubectl, place: Place::Nowhere })
+    }
+
     /// The administrator's kubeconfig.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig

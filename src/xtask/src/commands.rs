@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{cluster, demo, generate, image, lint, tidy};
+use crate::{bench, cluster, demo, generate, image, lint, test, tidy};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Builds, tests and shows the mlops-operator.", version)]
@@ -28,6 +28,11 @@ enum Verb {
     Image(image::Arguments),
     /// Serve a model on a real cluster, score it, and roll a new version out under load.
     Demo(demo::Arguments),
+    /// Run everything that CI runs.
+    Test(test::Arguments),
+    /// Measure, and print JSON and a table.
+    #[command(subcommand)]
+    Bench(bench::Arguments),
 }
 
 /// Runs one verb and prints the closing line; the exit code is 0 for `ok`, 1 for a failure, 2 for wrong usage.
@@ -47,6 +52,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Cluster(command) => ("cluster", cluster::run(command)),
         Verb::Image(arguments) => ("image", image::run(&arguments)),
         Verb::Demo(arguments) => ("demo", demo::run(&arguments)),
+        Verb::Test(arguments) => ("test", test::run(&arguments)),
+        Verb::Bench(arguments) => ("bench", bench::run(&arguments)),
     };
     let elapsed = crate::progress::seconds(started.elapsed());
     match result {

@@ -3,6 +3,7 @@
 //!
 //! Invariant: synchronous code and child processes only; no async runtime, no Kubernetes client.
 
+pub mod bench;
 pub mod cache;
 pub mod cluster;
 mod commands;
@@ -14,6 +15,7 @@ pub mod oci;
 pub mod progress;
 pub mod python;
 pub mod shell;
+pub mod test;
 pub mod tidy;
 pub mod tools;
 
