@@ -140,7 +140,13 @@ fn wait_until_old_pods_are_gone(cluster: &Cluster) -> anyhow::Result<()> {
     let current = kubectl(
         cluster,
         NAMESPACE,
-        &["get", "deployment", ENDPOINT, "-o", &format!("jsonpath={{.spec.template.metadata.labels.{REVISION}}}")],
+        &[
+            "get",
+            "deployment",
+            ENDPOINT,
+            "-o",
+            &format!("jsonpath={{.spec.template.metadata.labels.{REVISION}}}"),
+        ],
     )?;
     let others = format!("mlops-operator.dev/endpoint={ENDPOINT},mlops-operator.dev/revision!={current}");
     kubectl(cluster, NAMESPACE, &["wait", "--for=delete", "pod", "-l", &others, PATIENCE]).map(drop)
@@ -171,7 +177,9 @@ fn say_what_is_next(cluster: &Cluster, arguments: &Arguments, base: &str) -> any
     println!("  kubectl mlops explain endpoint {ENDPOINT}");
     if arguments.context.is_none() {
         let row = "config/models/breast-cancer/rows.json";
-        println!("  python3 -c 'import json; print(json.dumps(json.load(open(\"{row}\"))[\"rows\"][0][\"request\"]))' |");
+        println!(
+            "  python3 -c 'import json; print(json.dumps(json.load(open(\"{row}\"))[\"rows\"][0][\"request\"]))' |"
+        );
         println!("    curl --noproxy '*' --data @- {base}/v2/models/{ENDPOINT}/infer");
         println!("To take it down:\n  cargo xtask cluster down --name {}", arguments.name);
     } else {

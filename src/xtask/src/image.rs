@@ -59,7 +59,8 @@ pub struct Built {
 
 /// Writes the images and prints where they are.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let components = if arguments.components.is_empty() { &Component::ALL[..] } else { &arguments.components };
+    let components =
+        if arguments.components.is_empty() { &Component::ALL[..] } else { &arguments.components };
     let folder = match &arguments.out {
         Some(folder) => std::path::absolute(folder)?,
         None => folder()?,

@@ -18,10 +18,13 @@ pub fn install(cluster: &Cluster) -> anyhow::Result<()> {
         images.iter().try_for_each(|image| cluster.load_image(&image.archive))
     })?;
     let operator = images.first().context("no image of the operator was built")?;
-    progress::step("install the chart, in a namespace that enforces the Pod Security Standard restricted", || {
-        make_restricted_namespace(cluster, NAMESPACE)?;
-        upgrade(cluster, &operator.digest, &[])
-    })
+    progress::step(
+        "install the chart, in a namespace that enforces the Pod Security Standard restricted",
+        || {
+            make_restricted_namespace(cluster, NAMESPACE)?;
+            upgrade(cluster, &operator.digest, &[])
+        },
+    )
 }
 
 /// Installs or upgrades the chart and waits until all of it is ready.

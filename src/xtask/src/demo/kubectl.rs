@@ -25,7 +25,11 @@ pub fn apply(cluster: &Cluster, namespace: &str, objects: &[Value]) -> anyhow::R
     }
     let output = child.wait_with_output()?;
     if !output.status.success() {
-        bail!("kubectl apply ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "kubectl apply ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(())
 }

@@ -91,8 +91,7 @@ impl Rows {
     /// Reads the demo's rows.
     pub fn of_demo() -> anyhow::Result<Self> {
         let file = cache::repository().join("config/models/breast-cancer/rows.json");
-        let text =
-            std::fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?;
+        let text = std::fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?;
         let rows: Self = serde_json::from_slice(&text)?;
         ensure!(!rows.rows.is_empty(), "{} has no rows", file.display());
         Ok(rows)
@@ -118,7 +117,8 @@ impl Rows {
 
 impl Row {
     fn expected(&self, version: &str) -> anyhow::Result<&[f64]> {
-        let expected = self.expected.get(version).with_context(|| format!("no answers of version {version}"))?;
+        let expected =
+            self.expected.get(version).with_context(|| format!("no answers of version {version}"))?;
         Ok(&expected.probabilities)
     }
 

@@ -30,6 +30,11 @@ pub fn demo_files() -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
 /// Serves files at `http://models.NAMESPACE.svc/NAME`; returns when they are served.
 pub fn run(cluster: &Cluster, namespace: &str, files: &BTreeMap<String, Vec<u8>>) -> anyhow::Result<()> {
     cluster.load_image(&write_image()?)?;
+    serve(cluster, namespace, files)
+}
+
+/// The same where the image is loaded already.
+pub fn serve(cluster: &Cluster, namespace: &str, files: &BTreeMap<String, Vec<u8>>) -> anyhow::Result<()> {
     apply(cluster, namespace, &objects(files))?;
     let deployment = format!("deployment/{NAME}");
     kubectl(cluster, namespace, &["rollout", "status", &deployment, "--timeout=120s"]).map(drop)

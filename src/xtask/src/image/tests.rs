@@ -76,7 +76,8 @@ fn containerfiles_bear_the_same_labels() {
 
 #[test]
 fn the_chart_runs_the_images_by_the_names_they_are_written_under() {
-    let values = std::fs::read_to_string(cache::repository().join("charts/mlops-operator/values.yaml")).unwrap();
+    let values =
+        std::fs::read_to_string(cache::repository().join("charts/mlops-operator/values.yaml")).unwrap();
     for component in Component::ALL {
         let (registry, repository) = component.repository().split_once('/').unwrap();
         assert!(values.contains(&format!("registry: {registry}\n")));

@@ -1,0 +1,48 @@
+//! Journeys of users on a real cluster with real pods, with the operator that the chart installed.
+//!
+//! `cargo xtask test` starts the cluster, shows the demo on it, and runs them; they leave nothing on it.
+use std::process::ExitCode;
+
+use case::Case;
+
+#[path = "journeys/case.rs"]
+mod case;
+#[path = "journeys/chart.rs"]
+mod chart;
+#[path = "journeys/failing.rs"]
+mod failing;
+#[path = "journeys/journey.rs"]
+mod journey;
+#[path = "journeys/serving.rs"]
+mod serving;
+#[path = "journeys/sources.rs"]
+mod sources;
+#[path = "journeys/stage.rs"]
+mod stage;
+
+/// Those that run beside others; the longest first.
+const TOGETHER: &[Case] = cases![
+    failing::model_that_is_not_there_keeps_the_revision_before_serving,
+    failing::image_that_can_not_be_pulled_keeps_the_revision_before_serving,
+    failing::too_little_memory_keeps_the_revision_before_serving,
+    serving::every_version_rolls_over_without_a_failed_request,
+    failing::model_of_another_digest_keeps_the_revision_before_serving,
+    failing::model_that_can_not_be_loaded_keeps_the_revision_before_serving,
+    failing::pod_that_fits_no_node_keeps_the_revision_before_serving,
+    sources::model_on_a_claim_is_verified_and_served,
+    sources::container_of_one_s_own_finds_the_model_mounted,
+    serving::model_answers_as_scikit_learn_does_and_leaves_nothing_behind,
+];
+
+/// Those that change the operator or measure, one after the other.
+const ALONE: &[Case] = cases![
+    serving::endpoint_is_ready_soon_after_its_last_pod,
+    chart::operator_runs_restricted_and_its_own_test_passes,
+    chart::plugin_checks_shows_and_explains,
+    chart::upgrade_disturbs_no_endpoint,
+    chart::endpoints_outlive_the_chart_and_are_taken_over_again,
+];
+
+fn main() -> ExitCode {
+    case::run(TOGETHER, ALONE)
+}
