@@ -52,7 +52,9 @@ pub(crate) fn run(together: &[Case], alone: &[Case]) -> ExitCode {
     run_list(&stage, &together, AT_ONCE, &failed);
     run_list(&stage, &alone, 1, &failed);
     let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
-    failed.iter().for_each(|name| println!("failed: {name}"));
+    for name in &failed {
+        println!("failed: {name}");
+    }
     println!(
         "test result: {}. {} passed; {} failed; finished in {:.1} s",
         if failed.is_empty() { "ok" } else { "FAILED" },

@@ -26,7 +26,9 @@ pub(crate) async fn operator_runs_restricted_and_its_own_test_passes(
     let path = r"jsonpath={.metadata.labels.pod-security\.kubernetes\.io/enforce}";
     let level = journey.stage.kubectl(NAMESPACE, &["get", "namespace", NAMESPACE, "-o", path])?;
     ensure!(level == "restricted", "the operator's namespace enforces {level:?}");
-    journey.stage.kubectl(NAMESPACE, &["wait", "--for=condition=Ready", "pod", "-l", OPERATOR, "--timeout=60s"])?;
+    journey
+        .stage
+        .kubectl(NAMESPACE, &["wait", "--for=condition=Ready", "pod", "-l", OPERATOR, "--timeout=60s"])?;
     let printed = journey.stage.helm(&["test", RELEASE, "--timeout", "2m"])?;
     ensure!(printed.contains("Succeeded"), "helm test printed: {printed}");
     Ok(())
@@ -44,7 +46,8 @@ pub(crate) async fn plugin_checks_shows_and_explains(journey: &Journey<'_>) -> a
     let arguments = ["status", "--namespace", &journey.namespace, "--output", "json"];
     let json: Value = serde_json::from_str(&journey.stage.plugin(&arguments)?).context("not JSON")?;
     ensure!(json.to_string().contains(NAME), "status in JSON lacks the endpoint: {json}");
-    let explained = journey.stage.plugin(&["explain", "endpoint", NAME, "--namespace", &journey.namespace])?;
+    let explained =
+        journey.stage.plugin(&["explain", "endpoint", NAME, "--namespace", &journey.namespace])?;
     ensure!(explained.contains(NAME), "explain printed: {explained}");
     Ok(())
 }

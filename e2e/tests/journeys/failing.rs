@@ -1,7 +1,10 @@
 //! Journeys of a change that can't work: it is named with its cause and remedy, the revision before keeps answering,
 //! and the good spec heals the endpoint.
+use std::time::Duration;
+
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
+use xtask::demo::store;
 
 use crate::journey::{Journey, condition, says, without_failure};
 use crate::stage::{CORRUPT, Stage};
@@ -9,8 +12,10 @@ use crate::stage::{CORRUPT, Stage};
 /// What a bad change must be called.
 struct Diagnosis {
     reason: &'static str,
-    /// Words of the message that name the cause.
+    /// Words of the message that name the cause and what to do.
     words: &'static [&'static str],
+    /// Whether only a person can mend it; a node with room may come by itself.
+    stalls: bool,
 }
 
 /// Applies a good spec, the bad one, and the good one again, under load from the first to the last.
@@ -29,11 +34,10 @@ async fn diagnose(journey: &Journey<'_>, bad: &Value, diagnosis: &Diagnosis) -> 
     for word in diagnosis.words {
         ensure!(message.contains(word), "the message lacks {word:?}: {message}");
     }
-    let stalled = journey.until("Stalled", |it| says(it, "Stalled", "True", None)).await;
-    if diagnosis.reason != "Unschedulable" {
-        stalled?;
+    if diagnosis.stalls {
+        journey.until("Stalled", |it| says(it, "Stalled", "True", reason)).await?;
     }
-    load.wait_for(50, std::time::Duration::from_secs(30))?;
+    load.wait_for(50, Duration::from_secs(30))?;
     journey.compare("1")?;
     journey.apply(&good).await?;
     let healed = journey.until_ready().await?;
@@ -46,8 +50,8 @@ pub(crate) async fn model_that_is_not_there_keeps_the_revision_before_serving(
 ) -> anyhow::Result<()> {
     let mut bad = journey.spec("model-v1.onnx")?;
     bad["model"]["uri"] = json!(Stage::uri("nowhere.onnx"));
-    let words = &["404", "nowhere.onnx", "check"];
-    diagnose(journey, &bad, &Diagnosis { reason: "ModelFetchFailed", words }).await
+    let words = &["404", "nowhere.onnx", "Check model.uri"];
+    diagnose(journey, &bad, &Diagnosis { reason: "ModelFetchFailed", words, stalls: true }).await
 }
 
 pub(crate) async fn model_of_another_digest_keeps_the_revision_before_serving(
@@ -55,15 +59,16 @@ pub(crate) async fn model_of_another_digest_keeps_the_revision_before_serving(
 ) -> anyhow::Result<()> {
     let mut bad = journey.spec("model-v1.onnx")?;
     bad["model"]["uri"] = json!(Stage::uri("model-v2.onnx"));
-    let words = &["sha256:a121c980", "sha256:ffb5bcf5"];
-    diagnose(journey, &bad, &Diagnosis { reason: "DigestMismatch", words }).await
+    let words = &["sha256:a121c980", "sha256:ffb5bcf5", "correct model.digest"];
+    diagnose(journey, &bad, &Diagnosis { reason: "DigestMismatch", words, stalls: true }).await
 }
 
 pub(crate) async fn model_that_can_not_be_loaded_keeps_the_revision_before_serving(
     journey: &Journey<'_>,
 ) -> anyhow::Result<()> {
     let bad = journey.spec(CORRUPT)?;
-    diagnose(journey, &bad, &Diagnosis { reason: "ModelLoadFailed", words: &["ONNX"] }).await
+    let words = &["corrupt.onnx", "parsing failed", "export the model again"];
+    diagnose(journey, &bad, &Diagnosis { reason: "ModelLoadFailed", words, stalls: true }).await
 }
 
 pub(crate) async fn image_that_can_not_be_pulled_keeps_the_revision_before_serving(
@@ -72,8 +77,8 @@ pub(crate) async fn image_that_can_not_be_pulled_keeps_the_revision_before_servi
     let mut bad = journey.spec("model-v1.onnx")?;
     bad["model"]["format"] = json!("Custom");
     bad["container"] = json!({"image": "localhost:1/nowhere/server:1"});
-    let words = &["localhost:1/nowhere/server:1", "pull"];
-    diagnose(journey, &bad, &Diagnosis { reason: "ImagePullFailed", words }).await
+    let words = &["localhost:1/nowhere/server:1", "refused", "Check the image's name"];
+    diagnose(journey, &bad, &Diagnosis { reason: "ImagePullFailed", words, stalls: true }).await
 }
 
 pub(crate) async fn pod_that_fits_no_node_keeps_the_revision_before_serving(
@@ -81,14 +86,17 @@ pub(crate) async fn pod_that_fits_no_node_keeps_the_revision_before_serving(
 ) -> anyhow::Result<()> {
     let mut bad = journey.spec("model-v1.onnx")?;
     bad["resources"]["requests"]["cpu"] = json!("1000");
-    let words = &["cpu"];
-    diagnose(journey, &bad, &Diagnosis { reason: "Unschedulable", words }).await
+    let words = &["Insufficient cpu", "Lower resources.requests"];
+    diagnose(journey, &bad, &Diagnosis { reason: "Unschedulable", words, stalls: false }).await
 }
 
 pub(crate) async fn too_little_memory_keeps_the_revision_before_serving(
     journey: &Journey<'_>,
 ) -> anyhow::Result<()> {
     let mut bad = journey.spec("model-v1.onnx")?;
-    bad["resources"] = json!({"requests": {"cpu": "20m", "memory": "16Mi"}, "limits": {"memory": "16Mi"}});
-    diagnose(journey, &bad, &Diagnosis { reason: "OutOfMemory", words: &["memory", "limit"] }).await
+    bad["model"]["format"] = json!("Custom");
+    // It takes all memory that it can get; the model server itself is content with very little.
+    bad["container"] = json!({"image": store::IMAGE, "command": ["/bin/busybox", "tail", "/dev/zero"]});
+    let words = &["more memory than its limit", "Raise resources.limits.memory"];
+    diagnose(journey, &bad, &Diagnosis { reason: "OutOfMemory", words, stalls: true }).await
 }

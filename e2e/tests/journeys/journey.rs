@@ -31,7 +31,8 @@ pub(crate) struct Journey<'a> {
 impl<'a> Journey<'a> {
     /// Makes its namespace.
     pub(crate) async fn begin(stage: &'a Stage, name: &str) -> anyhow::Result<Self> {
-        let name: String = name.rsplit("::").next().unwrap_or_default().replace('_', "-").chars().take(30).collect();
+        let name: String =
+            name.rsplit("::").next().unwrap_or_default().replace('_', "-").chars().take(30).collect();
         let namespace = format!("journey-{}-{}", name.trim().trim_matches('-'), std::process::id());
         make_restricted_namespace(&stage.cluster, &namespace)?;
         // It fails only when a provider is installed already, which is as good.
@@ -44,7 +45,8 @@ impl<'a> Journey<'a> {
 
     /// Lets its namespace go; nobody waits for it.
     pub(crate) fn end(&self) {
-        let _ = self.stage.kubectl(&self.namespace, &["delete", "namespace", &self.namespace, "--wait=false"]);
+        let _ =
+            self.stage.kubectl(&self.namespace, &["delete", "namespace", &self.namespace, "--wait=false"]);
     }
 
     pub(crate) fn endpoints(&self) -> Api<Endpoint> {
@@ -157,7 +159,8 @@ impl<'a> Journey<'a> {
             (install::NAMESPACE, &["logs", "-l", "app.kubernetes.io/component=operator", "--tail=40"]),
         ];
         asked.iter().fold(String::new(), |mut text, (namespace, arguments)| {
-            let printed = self.stage.kubectl(namespace, arguments).unwrap_or_else(|error| format!("{error:#}"));
+            let printed =
+                self.stage.kubectl(namespace, arguments).unwrap_or_else(|error| format!("{error:#}"));
             let _ = writeln!(text, "--- kubectl {}\n{printed}", arguments.join(" "));
             text
         })

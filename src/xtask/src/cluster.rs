@@ -204,7 +204,7 @@ impl Cluster {
 }
 
 /// Prints a line for whoever called; a reader that went away wants no more.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
-use crate::cluster::{self, Cluster};
+use crate::cluster::{self, Cluster, say};
 use crate::{cache, progress};
 
 pub mod address;
@@ -169,24 +169,27 @@ fn say_what_is_next(cluster: &Cluster, arguments: &Arguments, base: &str) -> any
     let programs = Path::new(&programs).parent().unwrap_or(Path::new("/usr/bin")).to_owned();
     let plugin = crate::image::binary::build(&["kubectl-mlops"], false)?;
     let plugin = plugin.first().and_then(|path| path.parent()).unwrap_or(Path::new("."));
-    println!("\nThe cluster stays up. To look around:");
-    println!("  export KUBECONFIG={}", cluster.kubeconfig().display());
-    println!("  export PATH={}:{}:$PATH", programs.display(), plugin.display());
-    println!("  kubectl get mlops -A");
-    println!("  kubectl mlops status");
-    println!("  kubectl mlops explain endpoint {ENDPOINT}");
+    say("");
+    say("The cluster stays up. To look around:");
+    say(&format!("  export KUBECONFIG={}", cluster.kubeconfig().display()));
+    say(&format!("  export PATH={}:{}:$PATH", programs.display(), plugin.display()));
+    say("  kubectl get mlops -A");
+    say("  kubectl mlops status");
+    say(&format!("  kubectl mlops explain endpoint {ENDPOINT}"));
     if arguments.context.is_none() {
-        let row = "config/models/breast-cancer/rows.json";
-        println!(
-            "  python3 -c 'import json; print(json.dumps(json.load(open(\"{row}\"))[\"rows\"][0][\"request\"]))' |"
-        );
-        println!("    curl --noproxy '*' --data @- {base}/v2/models/{ENDPOINT}/infer");
-        println!("To take it down:\n  cargo xtask cluster down --name {}", arguments.name);
+        let rows = "config/models/breast-cancer/rows.json";
+        say("To score a row:");
+        say(&format!(
+            "  python3 -c 'import json; print(json.dumps(json.load(open(\"{rows}\"))[\"rows\"][0][\"request\"]))' |"
+        ));
+        say(&format!("    curl --noproxy '*' --data @- {base}/v2/models/{ENDPOINT}/infer"));
+        say("To take it down:");
+        say(&format!("  cargo xtask cluster down --name {}", arguments.name));
     } else {
-        println!("To remove what the demo added:");
-        println!("  kubectl delete -f config/samples/endpoint.yaml");
-        println!("  kubectl -n {NAMESPACE} delete deployment,service,configmap {}", store::NAME);
-        println!("  helm -n {} uninstall {}", install::NAMESPACE, install::RELEASE);
+        say("To remove what the demo added:");
+        say("  kubectl delete -f config/samples/endpoint.yaml");
+        say(&format!("  kubectl -n {NAMESPACE} delete deployment,service,configmap {}", store::NAME));
+        say(&format!("  helm -n {} uninstall {}", install::NAMESPACE, install::RELEASE));
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
+use crate::cluster::say;
 use crate::oci::{self, File, Image};
 use crate::{cache, progress, python, shell};
 
@@ -67,7 +68,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     for image in build(components, arguments.release, &folder)? {
         let megabytes = std::fs::metadata(&image.archive)?.len() as f64 / 1e6;
-        println!("{} {} {} ({megabytes:.1} MB)", image.reference, image.digest, image.archive.display());
+        say(&format!("{} {} {} ({megabytes:.1} MB)", image.reference, image.digest, image.archive.display()));
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The operator on a cluster: images built and loaded, chart installed in a restricted namespace.
 use anyhow::Context as _;
 
+use super::kubectl::kubectl;
 use super::make_restricted_namespace;
 use crate::cluster::Cluster;
 use crate::image::{self, Component};
@@ -22,6 +23,10 @@ pub fn install(cluster: &Cluster) -> anyhow::Result<()> {
         "install the chart, in a namespace that enforces the Pod Security Standard restricted",
         || {
             make_restricted_namespace(cluster, NAMESPACE)?;
+            // A run that was killed leaves a release that Helm takes for one in progress, and refuses to touch.
+            let pending = "pending-install,pending-upgrade,pending-rollback";
+            let left = format!("owner=helm,name={RELEASE},status in ({pending})");
+            kubectl(cluster, NAMESPACE, &["delete", "secret", "-l", &left])?;
             upgrade(cluster, &operator.digest, &[])
         },
     )

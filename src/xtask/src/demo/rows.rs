@@ -54,7 +54,7 @@ pub struct Line {
 
 /// A client that stays on this machine and takes every status for an answer.
 pub fn client(keeps_connections: bool) -> Agent {
-    let connections = if keeps_connections { 1 } else { 0 };
+    let connections = usize::from(keeps_connections);
     Agent::config_builder()
         .proxy(None)
         .http_status_as_error(false)

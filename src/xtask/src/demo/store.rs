@@ -13,7 +13,8 @@ use crate::{cache, image};
 
 /// The name of the Service, and of everything else of the store.
 pub const NAME: &str = "models";
-const IMAGE: &str = "mlops-operator.dev/demo-files:1";
+/// A static busybox and nothing else.
+pub const IMAGE: &str = "mlops-operator.dev/demo-files:1";
 const PORT: u16 = 8080;
 
 /// The files of the demo's models, by name.
