@@ -14,6 +14,7 @@ pub mod lint;
 pub mod oci;
 pub mod progress;
 pub mod python;
+pub mod readme;
 pub mod shell;
 pub mod test;
 pub mod tidy;

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use crate::bench::cargo;
 use crate::progress::step;
-use crate::{cluster, demo, generate, lint, python, shell, tidy, tools};
+use crate::{cluster, demo, generate, lint, python, readme, shell, tidy, tools};
 
 /// Which part to run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
@@ -65,6 +65,7 @@ fn journeys() -> anyhow::Result<()> {
     let was_up = cluster::is_up(&options)?;
     let result = demo::run(&demo::Arguments::default()).and_then(|()| {
         let cluster = cluster::up(&options)?;
+        step("the README's commands", || readme::run("Install", &cluster))?;
         let mut command = cargo();
         command.env("MLOPS_E2E_KUBECONFIG", cluster.kubeconfig());
         shell::run(command.args(["test", "--package", "e2e", "--test", "journeys"]))

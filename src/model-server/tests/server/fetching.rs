@@ -95,7 +95,17 @@ async fn fetch_puts_a_file_under_the_name_it_is_given() {
         let to = folder.path().join(place.to_string());
         let target = to.to_str().unwrap().to_owned();
         let ended = blocking(move || {
-            run(&["fetch", "--model-uri", &uri, "--model-digest", "", "--to", &target, "--file-name", "model"])
+            run(&[
+                "fetch",
+                "--model-uri",
+                &uri,
+                "--model-digest",
+                "",
+                "--to",
+                &target,
+                "--file-name",
+                "model",
+            ])
         })
         .await;
         assert_eq!(ended.code, 0, "{}", ended.log);
