@@ -59,7 +59,8 @@ impl Leadership {
             let Some(until) = until.filter(|until| Instant::now() < *until) else { return };
             tokio::select! {
                 () = tokio::time::sleep_until(until) => {}
-                changed = self.until.changed() => if changed.is_err() { return },
+                // Nobody elects any more: what holds, holds until its end.
+                changed = self.until.changed() => if changed.is_err() { tokio::time::sleep_until(until).await },
             }
         }
     }
@@ -174,4 +175,19 @@ fn named() -> ObjectMeta {
 
 async fn limited<T>(call: impl Future<Output = Result<T, kube::Error>>) -> anyhow::Result<T> {
     Ok(tokio::time::timeout(CALL_LIMIT, call).await??)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Leadership;
+
+    #[tokio::test]
+    async fn the_only_replica_never_loses_its_lead() {
+        let mut leadership = Leadership::always();
+        leadership.acquired().await;
+        let lost = tokio::time::timeout(Duration::from_millis(50), leadership.lost()).await;
+        assert!(lost.is_err() && leadership.holds());
+    }
 }

@@ -22,6 +22,8 @@ enum State {
 pub(crate) struct Queue {
     states: HashMap<Item, State>,
     due: BTreeSet<(Instant, Item)>,
+    /// Objects that must not be looked at before a time, whatever happens meanwhile.
+    held: HashMap<Item, Instant>,
     /// Those that go before the others of their namespace once they are due.
     first: HashSet<Item>,
     ready: HashMap<Arc<str>, VecDeque<Item>>,
@@ -43,7 +45,7 @@ impl Queue {
     pub(crate) fn push(&mut self, item: Item, at: Instant) {
         match self.states.get(&item).copied() {
             Some(State::Ready) => {}
-            Some(State::Due(before)) if before <= at => {}
+            Some(State::Due(before)) if before <= self.allowed(&item, at) => {}
             Some(State::Due(before)) => {
                 self.due.remove(&(before, item.clone()));
                 self.wait(item, at);
@@ -56,6 +58,11 @@ impl Queue {
             }
             None => self.wait(item, at),
         }
+    }
+
+    /// Keeps an object that is running from being reconciled again before a time: the API server asked to wait.
+    pub(crate) fn hold(&mut self, item: &Item, until: Instant) {
+        self.held.insert(item.clone(), until);
     }
 
     /// The next object to reconcile now; its namespace then waits for its next turn.
@@ -86,6 +93,7 @@ impl Queue {
             self.turns.push_back(namespace);
         }
         self.states.insert(item.clone(), State::Running);
+        self.held.remove(&item);
         Some(item)
     }
 
@@ -101,7 +109,13 @@ impl Queue {
         self.due.first().map(|(at, _)| *at)
     }
 
+    /// The time asked for, or the end of a hold.
+    fn allowed(&self, item: &Item, at: Instant) -> Instant {
+        self.held.get(item).map_or(at, |held| at.max(*held))
+    }
+
     fn wait(&mut self, item: Item, at: Instant) {
+        let at = self.allowed(&item, at);
         self.states.insert(item.clone(), State::Due(at));
         self.due.insert((at, item));
     }

@@ -143,7 +143,12 @@ impl Loop {
             }
             Some(failure) => {
                 tracing::warn!(class = ?failure.class, message = %failure.message, "a reconcile failed");
-                failure.next(memory.attempts.failed(item), jitter())
+                let next = failure.next(memory.attempts.failed(item), jitter());
+                if let (Class::Throttled(_), Next::After(wait)) = (&failure.class, next) {
+                    // News of its children would otherwise bring it back before the server's time.
+                    self.work.queue().hold(item, Instant::now() + wait);
+                }
+                next
             }
         }
     }
@@ -244,3 +249,6 @@ fn jitter() -> f64 {
 fn lock(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
     memory.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

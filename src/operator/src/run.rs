@@ -141,6 +141,7 @@ fn waker(
     Arc::new(move |source, items| {
         if ready.load(Ordering::SeqCst) {
             let now = Instant::now();
+            tracing::debug!(?source, concerned = items.len(), "news");
             match source {
                 Source::Primary(_) => work.push(items, now),
                 Source::Child(_) | Source::Pods => work.push_first(items, now + COLLECT),

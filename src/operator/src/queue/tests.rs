@@ -73,3 +73,20 @@ fn news_of_pods_does_not_wait_behind_a_burst_of_new_objects() {
     queue.done(&running);
     assert_eq!(names(&mut queue, now), ["a/1", "a/2", "a/3"]);
 }
+
+#[test]
+fn what_is_held_is_not_looked_at_before_its_time_whatever_happens() {
+    let (mut queue, now) = (Queue::default(), Instant::now());
+    let until = now + Duration::from_secs(3);
+    queue.push(item("a", "1"), now);
+    let running = queue.pop(now).unwrap();
+    queue.push(running.clone(), now);
+    queue.hold(&running, until);
+    queue.done(&running);
+    queue.push(running.clone(), now);
+    assert_eq!(names(&mut queue, until - Duration::from_millis(1)), [""; 0]);
+    assert_eq!(names(&mut queue, until), ["a/1"]);
+    queue.done(&running);
+    queue.push(running, now);
+    assert_eq!(names(&mut queue, now), ["a/1"]);
+}

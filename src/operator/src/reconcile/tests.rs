@@ -1,0 +1,114 @@
+//! A panic concerns one object only: the others go on, it is counted, and the object's status says so.
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Client;
+use kube::api::ApiResource;
+use plan::Settings;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::{Loop, Memory, Work};
+use crate::execute::Executor;
+use crate::kinds::{Kind, Primary};
+use crate::lease::Leadership;
+use crate::metrics::Metrics;
+use crate::report::{Decision, Reporter};
+use crate::resource::Object;
+use crate::store::{ObjectName, Sight, Source, Store};
+
+const OBJECTS: usize = 100;
+
+fn decide(
+    store: &Store,
+    name: &ObjectName,
+    _settings: &Settings,
+    _now: jiff::Timestamp,
+) -> anyhow::Result<Option<Decision>> {
+    assert!(&*name.name != "object-7", "the seventh is cursed");
+    let object = store.object(Source::Primary(Primary::Endpoint), name)?;
+    Ok(object.map(|object| Decision::unplanned(object.metadata, object.status)))
+}
+
+type Bodies = Arc<Mutex<Vec<Value>>>;
+
+/// An API server that takes whatever is applied, and remembers it.
+async fn api_server(bodies: Bodies) -> Client {
+    let accept = async |State(bodies): State<Bodies>, body: String| {
+        let body: Value = serde_json::from_str(&body).unwrap_or_default();
+        bodies.lock().unwrap().push(body.clone());
+        body.to_string()
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().fallback(accept).with_state(bodies);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = kube::Config::new(format!("http://{address}").parse().unwrap());
+    Client::try_from(config).unwrap()
+}
+
+fn engine(client: Client) -> Loop {
+    let store = Store::new("mlops-system");
+    for index in 0..OBJECTS {
+        let metadata = ObjectMeta {
+            name: Some(format!("object-{index}")),
+            namespace: Some(format!("team-{}", index % 3)),
+            uid: Some(format!("uid-{index}")),
+            resource_version: Some("1".to_owned()),
+            generation: Some(4),
+            ..ObjectMeta::default()
+        };
+        let object = Object { metadata, ..Object::default() };
+        store.apply(Source::Primary(Primary::Endpoint), Sight::from(object));
+    }
+    let resource = || ApiResource::erase::<api::Endpoint>(&());
+    let executor = Executor { client, store: store.clone(), leadership: Leadership::always() };
+    Loop {
+        kinds: [Kind { primary: Primary::Endpoint, name: "endpoint", resource, decide }].into(),
+        store,
+        settings: Arc::new(Settings {
+            operator_namespace: "mlops-system".to_owned(),
+            model_server_image: "a".to_owned(),
+        }),
+        reporter: Reporter { executor, instance: "test".to_owned() },
+        metrics: Metrics::new().unwrap(),
+        work: Arc::new(Work::default()),
+    }
+}
+
+#[tokio::test]
+async fn a_panic_concerns_one_object_only() {
+    let bodies = Bodies::default();
+    let engine = engine(api_server(Arc::clone(&bodies)).await);
+    let (stop, stopped) = watch::channel(false);
+    let memory = Arc::new(Mutex::new(Memory::default()));
+    let workers: Vec<_> =
+        (0..4).map(|_| tokio::spawn(engine.clone().work(memory.clone(), stopped.clone()))).collect();
+    engine.push_all();
+    let others = "reconciliations_total{controller=\"endpoint\",outcome=\"unchanged\"} 99";
+    let status = || {
+        let bodies = bodies.lock().unwrap();
+        bodies.iter().find(|body| body["kind"] == "Endpoint").cloned()
+    };
+    let done = async {
+        while !engine.metrics.text().unwrap().contains(others) || status().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), done).await.unwrap();
+    let text = engine.metrics.text().unwrap();
+    assert!(text.contains("mlops_operator_panics_total{controller=\"endpoint\"}"), "{text}");
+    let status = status().unwrap();
+    assert_eq!(status["metadata"]["name"], "object-7");
+    let ready = &status["status"]["conditions"][0];
+    assert_eq!((&ready["type"], &ready["reason"]), (&json!("Ready"), &json!("Panicked")));
+    assert_eq!(ready["message"], "the operator failed inside: the seventh is cursed");
+    stop.send_replace(true);
+    for worker in workers {
+        worker.await.unwrap();
+    }
+}
