@@ -1,4 +1,5 @@
 //! What the API server was asked, by whom, and what it answered: its audit log.
+use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
@@ -45,15 +46,34 @@ pub fn position(log: &Path) -> u64 {
 
 /// The requests of a user since a position in the log.
 pub fn since(log: &Path, position: u64, user: &str) -> anyhow::Result<Vec<Entry>> {
+    let entries = all_since(log, position, &format!("\"{user}\""))?;
+    Ok(entries.into_iter().filter(|entry| entry.user == user).collect())
+}
+
+/// How often each user asked for what in a namespace, the most frequent first.
+pub fn summary(log: &Path, position: u64, namespace: &str) -> anyhow::Result<Vec<String>> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for entry in all_since(log, position, &format!("\"{namespace}\""))? {
+        if entry.namespace == namespace && entry.is_write() {
+            let request = format!("{} {} {} {}", entry.user, entry.verb, entry.resource, entry.code);
+            *counts.entry(request).or_default() += 1;
+        }
+    }
+    let mut counts: Vec<(usize, String)> = counts.into_iter().map(|(name, count)| (count, name)).collect();
+    counts.sort_by(|left, right| right.cmp(left));
+    Ok(counts.into_iter().map(|(count, name)| format!("{count} x {name}")).collect())
+}
+
+/// The requests whose lines hold a mark.
+fn all_since(log: &Path, position: u64, mark: &str) -> anyhow::Result<Vec<Entry>> {
     let mut file = std::fs::File::open(log).with_context(|| format!("failed to open {}", log.display()))?;
     file.seek(SeekFrom::Start(position))?;
     let mut text = String::new();
     file.read_to_string(&mut text)?;
-    let mark = format!("\"{user}\"");
-    let lines = text.lines().filter(|line| line.contains(&mark));
+    let lines = text.lines().filter(|line| line.contains(mark));
     // The last line may be half written.
     let events = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    Ok(events.filter(|event| event["user"]["username"] == user).map(|event| entry(&event)).collect())
+    Ok(events.map(|event| entry(&event)).collect())
 }
 
 fn entry(event: &Value) -> Entry {

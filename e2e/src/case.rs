@@ -2,8 +2,8 @@
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use futures::future::LocalBoxFuture;
@@ -115,8 +115,7 @@ fn run_one(plane: &Arc<Plane>, case: &Case) -> Result<(), String> {
         .map_err(|error| error.to_string())?;
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
-            let mut context =
-                Context::new(plane, case.name).await.map_err(|error| format!("{error:#}"))?;
+            let mut context = Context::new(plane, case.name).await.map_err(|error| format!("{error:#}"))?;
             let outcome = (case.run)(&mut context).await;
             let outcome = match outcome {
                 Ok(()) => context.truth.verify(),

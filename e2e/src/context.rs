@@ -130,6 +130,10 @@ impl Context {
     /// What helps to understand a failure: objects, events, and the last lines of the operators.
     pub async fn describe(&self) -> String {
         let mut text = self.place.describe().await;
+        let requests = audit::summary(self.plane.audit_log(), self.start, &self.namespace);
+        for line in requests.unwrap_or_default().into_iter().take(15) {
+            text += &format!("{line}\n");
+        }
         for log in self.logs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             text += &format!("--- {}\n{}\n", log.display(), tail(log, 25));
         }
@@ -162,7 +166,13 @@ impl Place {
     }
 
     /// Asks the API server; returns the status and the answer. `kind` is the content type of the body.
-    pub async fn ask(&self, method: &str, path: &str, kind: &str, body: &Value) -> anyhow::Result<(u16, Value)> {
+    pub async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        kind: &str,
+        body: &Value,
+    ) -> anyhow::Result<(u16, Value)> {
         let bytes = if body.is_null() { Vec::new() } else { serde_json::to_vec(body)? };
         let request = http::Request::builder().method(method).uri(path);
         let request = request.header("content-type", kind).header("accept", "application/json");
@@ -284,10 +294,7 @@ impl Place {
         let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", self.namespace);
         let list = self.get(&path).await?.unwrap_or_default();
         let line = |event: &Value| {
-            format!(
-                "{} {} {}: {}",
-                event["type"], event["reason"], event["regarding"]["name"], event["note"]
-            )
+            format!("{} {} {}: {}", event["type"], event["reason"], event["regarding"]["name"], event["note"])
         };
         Ok(list["items"].as_array().into_iter().flatten().map(line).collect())
     }

@@ -133,9 +133,7 @@ fn next_status(seen: &mut Seen, mode: Mode) -> Option<Value> {
         _ => (number("readyReplicas"), 0),
     };
     let replicas = if mode == Mode::Ready && current { wanted } else { number("replicas").max(updated) };
-    let condition = |type_: &str, status: &str, reason: &str, message: &str| {
-        json!([{"type": type_, "status": status, "reason": reason, "message": message}])
-    };
+    let condition = |type_: &str, status: &str, reason: &str, message: &str| json!([{"type": type_, "status": status, "reason": reason, "message": message}]);
     let conditions = match mode {
         Mode::Late => condition("Progressing", "False", "ProgressDeadlineExceeded", "timed out"),
         Mode::Refused => condition("ReplicaFailure", "True", "FailedCreate", "exceeded quota: small"),

@@ -18,7 +18,10 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
         (json!({"model": null}), "spec.model: Required value"),
         (json!({"model": {"format": "ONNX"}}), "spec.model.uri: Required value"),
         (json!({"model": {"uri": "https://a/b"}}), "spec.model.format: Required value"),
-        (json!({"model": {"uri": "https://a/b", "format": "Pickle"}}), "supported values: \"ONNX\", \"MLflow\""),
+        (
+            json!({"model": {"uri": "https://a/b", "format": "Pickle"}}),
+            "supported values: \"ONNX\", \"MLflow\"",
+        ),
         (model(""), "should be at least 1 chars long"),
         (model("ftp://host/model.onnx"), uri),
         (model("file:///etc/passwd"), uri),
@@ -31,8 +34,14 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
         (model("pvc://claim/../model.onnx"), "model.uri must not leave its claim: remove the '..'"),
         (model("pvc://claim/a/.."), "model.uri must not leave its claim: remove the '..'"),
         (model(&format!("https://host/{}", "a".repeat(2048))), "may not be more than 2048 bytes"),
-        (json!({"model": {"uri": "https://a/b", "format": "ONNX", "digest": "sha256:abc"}}), "spec.model.digest"),
-        (json!({"model": {"uri": "https://a/b", "format": "ONNX", "digest": "md5:0123"}}), "spec.model.digest"),
+        (
+            json!({"model": {"uri": "https://a/b", "format": "ONNX", "digest": "sha256:abc"}}),
+            "spec.model.digest",
+        ),
+        (
+            json!({"model": {"uri": "https://a/b", "format": "ONNX", "digest": "md5:0123"}}),
+            "spec.model.digest",
+        ),
         (json!({"mode": "Batch"}), "spec.mode: Unsupported value"),
         (json!({"target": {"type": "ManagedOnline"}}), "spec.target.type: Unsupported value"),
         (json!({"runtimeRef": {"name": ""}}), "spec.runtimeRef.name"),
@@ -41,9 +50,18 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
         (json!({"container": {"args": ["a"]}}), onnx),
         (json!({"runtimeRef": {"name": "a"}, "container": {"image": "a b"}}), "spec.container.image"),
         (json!({"runtimeRef": {"name": "a"}, "container": {"image": ""}}), "spec.container.image"),
-        (json!({"runtimeRef": {"name": "a"}, "container": {"env": [{"name": "1A"}]}}), "spec.container.env[0].name"),
-        (json!({"runtimeRef": {"name": "a"}, "container": {"env": [{"name": "A"}, {"name": "A"}]}}), "Duplicate value"),
-        (json!({"runtimeRef": {"name": "a"}, "container": {"command": vec!["a"; 33]}}), "must have at most 32 items"),
+        (
+            json!({"runtimeRef": {"name": "a"}, "container": {"env": [{"name": "1A"}]}}),
+            "spec.container.env[0].name",
+        ),
+        (
+            json!({"runtimeRef": {"name": "a"}, "container": {"env": [{"name": "A"}, {"name": "A"}]}}),
+            "Duplicate value",
+        ),
+        (
+            json!({"runtimeRef": {"name": "a"}, "container": {"command": vec!["a"; 33]}}),
+            "must have at most 32 items",
+        ),
         (requests(json!({"cpu": "much"})), positive),
         (requests(json!({"cpu": "0"})), positive),
         (requests(json!({"memory": "-1Mi"})), positive),
@@ -52,17 +70,29 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
         (limits(json!({"nvidia.com/gpu": "1.5"})), positive),
         (requests(json!({"gpu": "1"})), names),
         (limits(json!({"Storage": "1Gi"})), names),
-        (json!({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}), "each of resources.limits must be at least the request of the same name"),
+        (
+            json!({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}),
+            "each of resources.limits must be at least the request of the same name",
+        ),
         (json!({"scaling": {"replicas": 2, "maxReplicas": 3}}), both),
         (json!({"scaling": {"replicas": 2, "target": {"cpuUtilization": 50}}}), both),
         (json!({"scaling": {"minReplicas": 2}}), "scaling by load needs scaling.maxReplicas"),
         (json!({"scaling": {"target": {"cpuUtilization": 50}}}), "scaling by load needs scaling.maxReplicas"),
-        (json!({"scaling": {"minReplicas": 5, "maxReplicas": 3}}), "scaling.minReplicas must not be greater than scaling.maxReplicas"),
+        (
+            json!({"scaling": {"minReplicas": 5, "maxReplicas": 3}}),
+            "scaling.minReplicas must not be greater than scaling.maxReplicas",
+        ),
         (json!({"scaling": {"replicas": 0}}), "should be greater than or equal to 1"),
         (json!({"scaling": {"maxReplicas": 1001}}), "should be less than or equal to 1000"),
-        (json!({"scaling": {"maxReplicas": 2, "target": {"cpuUtilization": 0}}}), "should be greater than or equal to 1"),
+        (
+            json!({"scaling": {"maxReplicas": 2, "target": {"cpuUtilization": 0}}}),
+            "should be greater than or equal to 1",
+        ),
         (json!({"rollout": {"strategy": "Canary"}}), "spec.rollout.strategy: Unsupported value"),
-        (json!({"rollout": {"strategy": "Recreate", "progressDeadlineSeconds": 9}}), "should be greater than or equal to 10"),
+        (
+            json!({"rollout": {"strategy": "Recreate", "progressDeadlineSeconds": 9}}),
+            "should be greater than or equal to 10",
+        ),
         (json!({"replicas": 3}), "unknown field \"spec.replicas\""),
     ]
 }
@@ -88,7 +118,7 @@ fn refused_runtimes() -> Vec<(Value, &'static str)> {
 }
 
 /// Every rule of the schemas and in CEL refuses, in words that say what to change.
-pub async fn every_rule_refuses_with_its_sentence(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn every_rule_refuses_with_its_sentence(context: &mut Context) -> anyhow::Result<()> {
     let mut wrong = Vec::new();
     let mut cases: Vec<(&str, String, Value, &str)> = Vec::new();
     for (change, sentence) in refused_endpoints() {
@@ -120,7 +150,7 @@ pub async fn every_rule_refuses_with_its_sentence(context: &mut Context) -> anyh
 }
 
 /// What a user may want is accepted, and so is every committed sample.
-pub async fn valid_objects_and_samples_are_accepted(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn valid_objects_and_samples_are_accepted(context: &mut Context) -> anyhow::Result<()> {
     let good = [
         json!({}),
         json!({"mode": "Online", "target": {"type": "Kubernetes"}}),

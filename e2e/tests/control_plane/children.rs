@@ -14,7 +14,7 @@ fn ranged(version: u32) -> Value {
 }
 
 /// All six kinds, with an owner and by server-side apply; deleting the Endpoint leaves none.
-pub async fn an_endpoint_gets_its_objects_and_leaves_nothing(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn an_endpoint_gets_its_objects_and_leaves_nothing(context: &mut Context) -> anyhow::Result<()> {
     let _operator = context.operator()?;
     let endpoint = context.create("churn", &ranged(1)).await?;
     context.says("churn", "Ready=True/Ready").await?;
@@ -22,7 +22,10 @@ pub async fn an_endpoint_gets_its_objects_and_leaves_nothing(context: &mut Conte
     ensure!(children.len() == ChildKind::ALL.len(), "made: {:?}", children.keys());
     for (kind, child) in &children {
         let owner = &child["metadata"]["ownerReferences"][0];
-        ensure!(owner["uid"] == endpoint["metadata"]["uid"] && owner["controller"] == true, "{kind}: {owner}");
+        ensure!(
+            owner["uid"] == endpoint["metadata"]["uid"] && owner["controller"] == true,
+            "{kind}: {owner}"
+        );
         let managers = child["metadata"]["managedFields"].as_array().context("no managed fields")?;
         let applied = |manager: &&Value| {
             manager["manager"] == "mlops-operator"
@@ -37,7 +40,9 @@ pub async fn an_endpoint_gets_its_objects_and_leaves_nothing(context: &mut Conte
 }
 
 /// Each kind, one by one.
-pub async fn what_is_deleted_by_hand_is_back_within_five_seconds(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn what_is_deleted_by_hand_is_back_within_five_seconds(
+    context: &mut Context,
+) -> anyhow::Result<()> {
     let _operator = context.operator()?;
     context.create("churn", &ranged(1)).await?;
     context.says("churn", "Ready=True/Ready").await?;
@@ -61,7 +66,7 @@ pub async fn what_is_deleted_by_hand_is_back_within_five_seconds(context: &mut C
 }
 
 /// Labels and annotations of others, and the number of replicas that an autoscaler has set.
-pub async fn what_others_set_survives(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn what_others_set_survives(context: &mut Context) -> anyhow::Result<()> {
     let _operator = context.operator()?;
     context.create("churn", &ranged(1)).await?;
     context.says("churn", "Ready=True/Ready").await?;
@@ -82,17 +87,23 @@ pub async fn what_others_set_survives(context: &mut Context) -> anyhow::Result<(
     ensure!(deployment["spec"]["replicas"] == 4, "replicas: {}", deployment["spec"]["replicas"]);
     // What is ours is put back.
     let service = context.child(ChildKind::Service, "churn");
-    context.merge(&service, &json!({"spec": {"ports": [{"name": "http", "port": 81, "protocol": "TCP"}]}})).await?;
+    context
+        .merge(&service, &json!({"spec": {"ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 81}]}}))
+        .await?;
     until("the Service's own port", Duration::from_secs(5), async || {
         let ports = context.get(&service).await?.unwrap_or_default()["spec"]["ports"].clone();
         let list = ports.as_array().cloned().unwrap_or_default();
-        Ok(if list.iter().any(|it| it["port"] == 80 && it["targetPort"] == "http") { Ok(()) } else { Err(ports.to_string()) })
+        Ok(if list.iter().any(|it| it["port"] == 80 && it["targetPort"] == "http") {
+            Ok(())
+        } else {
+            Err(ports.to_string())
+        })
     })
     .await
 }
 
 /// From a fixed number to a range and back: the number never falls on the way, and the autoscaler comes and goes.
-pub async fn replicas_survive_the_hand_over_to_an_autoscaler_and_back(
+pub(crate) async fn replicas_survive_the_hand_over_to_an_autoscaler_and_back(
     context: &mut Context,
 ) -> anyhow::Result<()> {
     let _operator = context.operator()?;
@@ -116,8 +127,7 @@ pub async fn replicas_survive_the_hand_over_to_an_autoscaler_and_back(
     .await?;
     let scale = format!("{path}/scale");
     context.merge(&scale, &json!({"spec": {"replicas": 5}})).await?;
-    let fixed =
-        json!({"spec": {"scaling": {"replicas": 2, "minReplicas": null, "maxReplicas": null}}});
+    let fixed = json!({"spec": {"scaling": {"replicas": 2, "minReplicas": null, "maxReplicas": null}}});
     context.merge(&endpoint, &fixed).await?;
     until("two replicas and no autoscaler", Duration::from_secs(10), async || {
         let (found, left) = (replicas().await?, context.get(&autoscaler).await?.is_some());
@@ -128,14 +138,17 @@ pub async fn replicas_survive_the_hand_over_to_an_autoscaler_and_back(
 }
 
 /// An object of the same name that is not ours stays as it is, and the Endpoint says so.
-pub async fn objects_of_strangers_are_refused_and_untouched(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn objects_of_strangers_are_refused_and_untouched(context: &mut Context) -> anyhow::Result<()> {
     let _operator = context.operator()?;
     let labels = json!({"app": "theirs"});
     let pod = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "a", "image": "a"}]}});
     let strangers = [
         (ChildKind::ServiceAccount, json!({"automountServiceAccountToken": true})),
         (ChildKind::Service, json!({"spec": {"ports": [{"port": 90}], "selector": labels}})),
-        (ChildKind::Deployment, json!({"spec": {"replicas": 7, "selector": {"matchLabels": labels}, "template": pod}})),
+        (
+            ChildKind::Deployment,
+            json!({"spec": {"replicas": 7, "selector": {"matchLabels": labels}, "template": pod}}),
+        ),
         (
             ChildKind::HorizontalPodAutoscaler,
             json!({"spec": {"maxReplicas": 9, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "other"}}}),
@@ -149,8 +162,13 @@ pub async fn objects_of_strangers_are_refused_and_untouched(context: &mut Contex
         context.must("POST", &context.child(kind, ""), JSON, &body).await?;
         let path = context.child(kind, &name);
         let essence = |object: &Value| {
-            json!([object["metadata"]["uid"], object["metadata"]["labels"], object["metadata"]["ownerReferences"],
-                object["spec"], object["automountServiceAccountToken"]])
+            json!([
+                object["metadata"]["uid"],
+                object["metadata"]["labels"],
+                object["metadata"]["ownerReferences"],
+                object["spec"],
+                object["automountServiceAccountToken"]
+            ])
         };
         let before = essence(&context.get(&path).await?.unwrap_or_default());
         let endpoint = context.create(&name, &ranged(1)).await?;
@@ -167,7 +185,7 @@ pub async fn objects_of_strangers_are_refused_and_untouched(context: &mut Contex
 }
 
 /// A runtime that does not exist is said, its creation heals, and its change rolls over.
-pub async fn a_change_of_a_runtime_reaches_its_endpoints(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn a_change_of_a_runtime_reaches_its_endpoints(context: &mut Context) -> anyhow::Result<()> {
     let _operator = context.operator()?;
     let mut wanted = spec(1);
     wanted["runtimeRef"] = json!({"name": "mine"});
@@ -175,7 +193,8 @@ pub async fn a_change_of_a_runtime_reaches_its_endpoints(context: &mut Context) 
     let said = context.says("churn", "Stalled=True/RuntimeNotFound").await?;
     ensure!(message(&said, "Ready").contains("ServingRuntime mine exists neither"), "{}", said["status"]);
     ensure!(context.labelled().await?.is_empty(), "objects were made without a runtime");
-    let runtime = manifest("ServingRuntime", "mine", &json!({"supportedFormats": ["ONNX"], "image": "mine:1"}));
+    let runtime =
+        manifest("ServingRuntime", "mine", &json!({"supportedFormats": ["ONNX"], "image": "mine:1"}));
     context.must("POST", &context.runtime(""), JSON, &runtime).await?;
     context.says("churn", "Ready=True/Ready").await?;
     let image = async || {

@@ -8,7 +8,9 @@ use plan::ChildKind;
 use serde_json::json;
 
 /// `/healthz`, `/readyz`, `/metrics`, and `PUT /log-level`.
-pub async fn health_and_metrics_answer_and_the_log_level_changes(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn health_and_metrics_answer_and_the_log_level_changes(
+    context: &mut Context,
+) -> anyhow::Result<()> {
     let mut options = context.options()?;
     options.arguments.retain(|it| !it.starts_with("--log-level"));
     let operator = Operator::start(options)?;
@@ -17,9 +19,11 @@ pub async fn health_and_metrics_answer_and_the_log_level_changes(context: &mut C
     context.create("churn", &spec(1)).await?;
     context.says("churn", "Ready=True/Ready").await?;
     until("the metrics", Duration::from_secs(5), async || {
-        let objects = operator.metric("mlops_operator_objects{controller=\"endpoint\",ready=\"true\"}").await?;
+        let objects =
+            operator.metric("mlops_operator_objects{controller=\"endpoint\",ready=\"true\"}").await?;
         let steps = "mlops_operator_steps_total{controller=\"endpoint\",outcome=\"done\",step=\"apply\"}";
-        let (steps, leader) = (operator.metric(steps).await?, operator.metric("mlops_operator_leader").await?);
+        let (steps, leader) =
+            (operator.metric(steps).await?, operator.metric("mlops_operator_leader").await?);
         let right = objects >= 1.0 && steps >= 5.0 && leader >= 1.0;
         Ok(if right { Ok(()) } else { Err(format!("objects {objects}, steps {steps}, leader {leader}")) })
     })
@@ -42,7 +46,7 @@ pub async fn health_and_metrics_answer_and_the_log_level_changes(context: &mut C
 }
 
 /// SIGTERM, while it has work to do.
-pub async fn it_stops_within_five_seconds(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn it_stops_within_five_seconds(context: &mut Context) -> anyhow::Result<()> {
     let mut operator = context.operator()?;
     operator.ready().await?;
     for index in 0..5 {
@@ -54,7 +58,7 @@ pub async fn it_stops_within_five_seconds(context: &mut Context) -> anyhow::Resu
 }
 
 /// A connection that stays open and says nothing: what happened meanwhile is seen within 70 s.
-pub async fn a_silent_watch_is_noticed_within_70_seconds(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn a_silent_watch_is_noticed_within_70_seconds(context: &mut Context) -> anyhow::Result<()> {
     let proxy = context.proxy().await?;
     let _operator = context.operator_behind(&proxy).await?;
     context.create("before", &spec(1)).await?;
@@ -74,7 +78,7 @@ pub async fn a_silent_watch_is_noticed_within_70_seconds(context: &mut Context) 
 }
 
 /// What stands in a URI's query, in environment variables and in arguments may be secret.
-pub async fn secrets_stay_out_of_logs_events_status_and_metrics(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn secrets_stay_out_of_logs_events_status_and_metrics(context: &mut Context) -> anyhow::Result<()> {
     let mut options = context.options()?;
     options.arguments.retain(|it| !it.starts_with("--log-level"));
     options.arguments.push("--log-level=debug".to_owned());
@@ -88,7 +92,9 @@ pub async fn secrets_stay_out_of_logs_events_status_and_metrics(context: &mut Co
             "supportedFormats": ["Custom"], "image": "mine:1",
             "env": [{"name": "A", "value": canary(index)}], "args": [canary(index + 1)],
         });
-        context.must("POST", &context.runtime(""), JSON, &manifest("ServingRuntime", &name, &runtime)).await?;
+        context
+            .must("POST", &context.runtime(""), JSON, &manifest("ServingRuntime", &name, &runtime))
+            .await?;
         let uri = format!("https://models.example/m?sig={}#{}", canary(index + 2), canary(index + 2));
         let spec = json!({
             "model": {"uri": uri, "format": "Custom"}, "runtimeRef": {"name": name},

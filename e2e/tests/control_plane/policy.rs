@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use e2e::context::{CONVERGES, message, spec};
-use e2e::{Context, Fault, Operator, until};
+use e2e::{Context, Fault, Operator, holds_for, until};
 
 use crate::rights;
 
 /// The reason is `Denied`, the message names the right, and granting it heals without a hand.
-pub async fn a_missing_right_is_said_and_heals(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn a_missing_right_is_said_and_heals(context: &mut Context) -> anyhow::Result<()> {
     let user = context.user();
     let denied = |resource: &str| resource == "networkpolicies";
     rights::grant(context, &user, &|resource, verb| !(denied(resource) && verb == "create")).await?;
@@ -24,7 +24,7 @@ pub async fn a_missing_right_is_said_and_heals(context: &mut Context) -> anyhow:
 }
 
 /// A 429 with `Retry-After` is not followed by the same request before that time.
-pub async fn the_server_s_word_to_wait_is_obeyed(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn the_server_s_word_to_wait_is_obeyed(context: &mut Context) -> anyhow::Result<()> {
     let proxy = context.proxy().await?;
     let _operator = context.operator_behind(&proxy).await?;
     let times: Arc<Mutex<Vec<Instant>>> = Arc::default();
@@ -50,7 +50,7 @@ pub async fn the_server_s_word_to_wait_is_obeyed(context: &mut Context) -> anyho
 }
 
 /// A 422 needs a person, and is tried again in case that the server's mind changed.
-pub async fn a_refused_object_is_said(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn a_refused_object_is_said(context: &mut Context) -> anyhow::Result<()> {
     let proxy = context.proxy().await?;
     let _operator = context.operator_behind(&proxy).await?;
     proxy.set_rule(|seen| {
@@ -60,6 +60,11 @@ pub async fn a_refused_object_is_said(context: &mut Context) -> anyhow::Result<(
     context.create("churn", &spec(1)).await?;
     let said = context.says("churn", "Stalled=True/Rejected").await?;
     ensure!(message(&said, "Ready").contains("spec.template is not liked"), "{}", said["status"]);
+    holds_for(Duration::from_secs(3), async || {
+        let tries = proxy.seen().iter().filter(|seen| seen.resource == "deployments" && seen.is_write()).count();
+        Ok(if tries <= 3 { Ok(()) } else { Err(format!("{tries} tries of what is refused")) })
+    })
+    .await?;
     proxy.clear_rule();
     context.says("churn", "Ready=True/Ready").await?;
     until("the event", CONVERGES, async || {

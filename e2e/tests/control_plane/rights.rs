@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 /// Gives a user the rights that the chart gives the operator, as far as `keep` says: in all namespaces, and those of
 /// its own namespace in the case's.
-pub async fn grant(
+pub(crate) async fn grant(
     context: &Context,
     user: &str,
     keep: &(dyn Fn(&str, &str) -> bool + Sync),
@@ -26,10 +26,9 @@ pub async fn grant(
     };
     let root = "/apis/rbac.authorization.k8s.io/v1";
     let within = format!("{root}/namespaces/{}", context.namespace);
-    for (kind, folder, rights) in [
-        ("ClusterRole", root, rights()),
-        ("Role", within.as_str(), own_namespace_rights()),
-    ] {
+    for (kind, folder, rights) in
+        [("ClusterRole", root, rights()), ("Role", within.as_str(), own_namespace_rights())]
+    {
         let role = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": {"name": user},
             "rules": rules(rights),
@@ -41,9 +40,10 @@ pub async fn grant(
             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
         });
         let plural = kind.to_lowercase();
-        for (path, body) in
-            [(format!("{folder}/{plural}s/{user}"), role), (format!("{folder}/{plural}bindings/{user}"), binding)]
-        {
+        for (path, body) in [
+            (format!("{folder}/{plural}s/{user}"), role),
+            (format!("{folder}/{plural}bindings/{user}"), binding),
+        ] {
             context.must("PATCH", &format!("{path}?fieldManager=e2e&force=true"), APPLY, &body).await?;
         }
     }
@@ -62,11 +62,14 @@ fn granted() -> BTreeSet<String> {
 /// What the operator asked for, as `GROUP RESOURCE VERB`.
 fn used(context: &Context) -> anyhow::Result<BTreeSet<String>> {
     let requests = context.requests()?;
-    Ok(requests.iter().map(|it| format!("{} {} {}", it.group, it.resource, it.verb)).collect())
+    let asked = requests.iter().map(|it| format!("{} {} {}", it.group, it.resource, it.verb));
+    // A server-side apply that makes an object needs the right to create as well, and answers 201.
+    let made = requests.iter().filter(|it| it.verb == "patch" && it.code == 201);
+    Ok(asked.chain(made.map(|it| format!("{} {} create", it.group, it.resource))).collect())
 }
 
 /// Runs create, update, scale and delete with exactly these rights, and compares with the audit log, both ways.
-pub async fn every_right_is_used_and_none_is_missing(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn every_right_is_used_and_none_is_missing(context: &mut Context) -> anyhow::Result<()> {
     let user = context.user();
     grant(context, &user, &|_, _| true).await?;
     let kubeconfig = context.plane.user(&user, &[])?;
@@ -75,7 +78,8 @@ pub async fn every_right_is_used_and_none_is_missing(context: &mut Context) -> a
     options.arguments.push(format!("--operator-namespace={}", context.namespace));
     options.arguments.retain(|it| !it.ends_with(e2e::plane::OPERATOR_NAMESPACE) && !it.contains("election"));
     for runtime in testkit::runtimes() {
-        let body = e2e::context::manifest("ServingRuntime", &runtime.name, &serde_json::to_value(&runtime.spec)?);
+        let body =
+            e2e::context::manifest("ServingRuntime", &runtime.name, &serde_json::to_value(&runtime.spec)?);
         context.must("POST", &context.runtime(""), e2e::context::JSON, &body).await?;
     }
     let mut operator = Operator::start(options)?;
@@ -104,7 +108,10 @@ pub async fn every_right_is_used_and_none_is_missing(context: &mut Context) -> a
     let (granted, used) = (granted(), used(context)?);
     let unused: Vec<_> = granted.difference(&used).collect();
     let missing: Vec<_> = used.difference(&granted).collect();
-    ensure!(unused.is_empty() && missing.is_empty(), "granted but unused: {unused:?}\nused but not granted: {missing:?}");
+    ensure!(
+        unused.is_empty() && missing.is_empty(),
+        "granted but unused: {unused:?}\nused but not granted: {missing:?}"
+    );
     let refused: Vec<_> = context.requests()?.into_iter().filter(|it| it.code == 403).collect();
     ensure!(refused.is_empty(), "refused: {refused:?}");
     Ok(())

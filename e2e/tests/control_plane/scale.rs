@@ -7,7 +7,7 @@ use plan::ChildKind;
 use serde_json::{Value, json};
 
 /// Writes `spec.scaling.replicas`, and tells the replicas and the selector.
-pub async fn the_scale_subresource_sets_the_replicas(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn the_scale_subresource_sets_the_replicas(context: &mut Context) -> anyhow::Result<()> {
     let _operator = context.operator()?;
     context.create("churn", &spec(1)).await?;
     context.says("churn", "Ready=True/Ready").await?;
@@ -27,7 +27,7 @@ pub async fn the_scale_subresource_sets_the_replicas(context: &mut Context) -> a
 }
 
 /// What the server prints.
-pub async fn columns_show_readiness_and_reason(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn columns_show_readiness_and_reason(context: &mut Context) -> anyhow::Result<()> {
     let _operator = context.operator()?;
     context.create("churn", &spec(1)).await?;
     context.says("churn", "Ready=True/Ready").await?;

@@ -40,25 +40,30 @@ fn valid(dice: &mut Dice) -> Value {
     if format != "ONNX" {
         spec["container"] = json!({"image": *dice.pick(&["a", "registry.example:5000/a/b:1"])});
         if dice.roll(2) == 0 {
-            spec["container"]["env"] = json!([{"name": "A", "value": "1000m"}, {"name": "MODEL_URI", "value": "x"}]);
+            spec["container"]["env"] =
+                json!([{"name": "A", "value": "1000m"}, {"name": "MODEL_URI", "value": "x"}]);
             spec["container"]["args"] = json!(["--path=$(MODEL_PATH)"]);
         }
         if dice.roll(3) == 0 {
             spec["runtimeRef"] = json!({"name": "container"});
         }
     }
-    spec["resources"] = dice.pick(&[
-        json!({}),
-        json!({"requests": {"cpu": "1000m", "memory": "1024Mi"}}),
-        json!({"limits": {"cpu": "2", "memory": "1Gi", "nvidia.com/gpu": "1"}}),
-        json!({"requests": {"cpu": "0.1", "ephemeral-storage": "1G"}, "limits": {"cpu": "100m"}}),
-    ]).clone();
-    spec["scaling"] = dice.pick(&[
-        json!({}),
-        json!({"replicas": 3}),
-        json!({"maxReplicas": 4}),
-        json!({"minReplicas": 2, "maxReplicas": 2, "target": {"cpuUtilization": 50}}),
-    ]).clone();
+    spec["resources"] = dice
+        .pick(&[
+            json!({}),
+            json!({"requests": {"cpu": "1000m", "memory": "1024Mi"}}),
+            json!({"limits": {"cpu": "2", "memory": "1Gi", "nvidia.com/gpu": "1"}}),
+            json!({"requests": {"cpu": "0.1", "ephemeral-storage": "1G"}, "limits": {"cpu": "100m"}}),
+        ])
+        .clone();
+    spec["scaling"] = dice
+        .pick(&[
+            json!({}),
+            json!({"replicas": 3}),
+            json!({"maxReplicas": 4}),
+            json!({"minReplicas": 2, "maxReplicas": 2, "target": {"cpuUtilization": 50}}),
+        ])
+        .clone();
     if dice.roll(3) == 0 {
         spec["rollout"] = json!({"strategy": *dice.pick(&["Recreate", "RollingUpdate"]), "progressDeadlineSeconds": 10 + dice.roll(1000)});
     }
@@ -102,7 +107,9 @@ fn broken(dice: &mut Dice) -> Value {
 }
 
 /// 200 of each kind.
-pub async fn valid_objects_converge_and_invalid_ones_change_nothing(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn valid_objects_converge_and_invalid_ones_change_nothing(
+    context: &mut Context,
+) -> anyhow::Result<()> {
     let operator = context.operator()?;
     operator.ready().await?;
     invalid_ones(context).await?;
@@ -118,7 +125,8 @@ pub async fn valid_objects_converge_and_invalid_ones_change_nothing(context: &mu
             .filter(|it| it["metadata"]["name"].as_str().is_some_and(|name| name.starts_with("valid-")))
             .filter(|it| !conditions(it).contains(&"Ready=True/Ready".to_owned()))
             .collect();
-        let first = waiting.first().map(|it| format!("{} {}: {}", it["metadata"]["name"], it["spec"], it["status"]));
+        let first =
+            waiting.first().map(|it| format!("{} {}: {}", it["metadata"]["name"], it["spec"], it["status"]));
         // A look at 200 objects is no small thing for the API server.
         tokio::time::sleep(Duration::from_millis(400)).await;
         Ok(first.map_or(Ok(()), |first| Err(format!("{} wait, such as {first}", waiting.len()))))
@@ -138,7 +146,10 @@ async fn invalid_ones(context: &Context) -> anyhow::Result<()> {
         let started = Instant::now();
         let (code, answer) = context.ask("POST", &path, JSON, &manifest("Endpoint", &name, &spec)).await?;
         if code >= 400 {
-            ensure!(code < 500 && !answer["message"].as_str().unwrap_or_default().is_empty(), "{code} {answer}");
+            ensure!(
+                code < 500 && !answer["message"].as_str().unwrap_or_default().is_empty(),
+                "{code} {answer}"
+            );
             refused += 1;
             continue;
         }
@@ -148,6 +159,9 @@ async fn invalid_ones(context: &Context) -> anyhow::Result<()> {
     }
     let made = context.labelled().await?;
     ensure!(made.is_empty(), "invalid objects made {made:?}");
-    ensure!(refused > OBJECTS / 2 && stalled > 5, "{refused} refused, {stalled} stalled: not both ways are tried");
+    ensure!(
+        refused > OBJECTS / 2 && stalled > 5,
+        "{refused} refused, {stalled} stalled: not both ways are tried"
+    );
     Ok(())
 }

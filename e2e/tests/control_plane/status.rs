@@ -8,7 +8,7 @@ use plan::ChildKind;
 use serde_json::json;
 
 /// From the first sight to ready, a new model, and lost pods; every status in between is checked by the record of truth.
-pub async fn conditions_follow_the_deployment(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn conditions_follow_the_deployment(context: &mut Context) -> anyhow::Result<()> {
     let _operator = context.operator()?;
     context.stand_in.set(Mode::Away);
     context.create("churn", &spec(1)).await?;
@@ -38,7 +38,7 @@ pub async fn conditions_follow_the_deployment(context: &mut Context) -> anyhow::
 }
 
 /// A deadline that passed, refused pods, and a format that the runtime does not serve.
-pub async fn what_a_person_must_mend_is_stalled_and_heals(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn what_a_person_must_mend_is_stalled_and_heals(context: &mut Context) -> anyhow::Result<()> {
     let _operator = context.operator()?;
     context.create("churn", &spec(1)).await?;
     context.says("churn", "Ready=True/Ready").await?;
@@ -58,7 +58,10 @@ pub async fn what_a_person_must_mend_is_stalled_and_heals(context: &mut Context)
     let wrong = json!({"spec": {"runtimeRef": {"name": "container"}}});
     context.merge(&context.endpoint("churn"), &wrong).await?;
     let unsuitable = context.says("churn", "Stalled=True/RuntimeUnsuitable").await?;
-    ensure!(conditions(&unsuitable).contains(&"Serving=True/Answering".to_owned()), "what serves was touched");
+    ensure!(
+        conditions(&unsuitable).contains(&"Serving=True/Answering".to_owned()),
+        "what serves was touched"
+    );
     context.merge(&context.endpoint("churn"), &json!({"spec": {"runtimeRef": null}})).await?;
     context.says("churn", "Ready=True/Ready").await?;
     // A Deployment that is deleted by hand is a loss, not a new beginning.
@@ -67,7 +70,11 @@ pub async fn what_a_person_must_mend_is_stalled_and_heals(context: &mut Context)
     until("the loss in the status", Duration::from_secs(10), async || {
         let endpoint = context.get(&context.endpoint("churn")).await?.unwrap_or_default();
         let said = conditions(&endpoint);
-        Ok(if said.iter().any(|it| it.starts_with("Ready=False")) { Ok(()) } else { Err(format!("{said:?}")) })
+        Ok(if said.iter().any(|it| it.starts_with("Ready=False")) {
+            Ok(())
+        } else {
+            Err(format!("{said:?}"))
+        })
     })
     .await?;
     context.stand_in.set(Mode::Ready);

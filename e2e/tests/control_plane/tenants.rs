@@ -1,7 +1,7 @@
 //! What a tenant can't reach through an Endpoint or a ServingRuntime.
 use anyhow::ensure;
-use e2e::context::{APPLY, JSON, manifest, spec};
 use e2e::Context;
+use e2e::context::{APPLY, JSON, manifest, spec};
 use plan::ChildKind;
 use serde_json::{Value, json};
 
@@ -19,7 +19,10 @@ fn widening() -> Vec<(&'static str, Value)> {
         ("serviceAccountName", json!("admin")),
         ("serviceAccount", json!("admin")),
         ("automountServiceAccountToken", json!(true)),
-        ("securityContext", json!({"privileged": true, "procMount": "Unmasked", "sysctls": [{"name": "a", "value": "1"}]})),
+        (
+            "securityContext",
+            json!({"privileged": true, "procMount": "Unmasked", "sysctls": [{"name": "a", "value": "1"}]}),
+        ),
         ("privileged", json!(true)),
         ("capabilities", json!({"add": ["SYS_ADMIN"]})),
         ("initContainers", json!([{"name": "a", "image": "a"}])),
@@ -47,13 +50,14 @@ fn widening() -> Vec<(&'static str, Value)> {
 }
 
 /// Each field at each place where a tenant could put it: refused when checked strictly, dropped otherwise.
-pub async fn a_spec_can_t_widen_what_a_pod_may_do(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn a_spec_can_t_widen_what_a_pod_may_do(context: &mut Context) -> anyhow::Result<()> {
     let mut specs = Vec::new();
     for (field, value) in widening() {
         let mut endpoint = spec(1);
         endpoint[field] = value.clone();
         specs.push(("Endpoint", endpoint, field));
-        let mut container = json!({"model": {"uri": "https://a/b", "format": "Custom"}, "container": {"image": "a"}});
+        let mut container =
+            json!({"model": {"uri": "https://a/b", "format": "Custom"}, "container": {"image": "a"}});
         container["container"][field] = value.clone();
         specs.push(("Endpoint", container, field));
         let mut runtime = json!({"supportedFormats": ["ONNX"], "image": "a"});
@@ -68,7 +72,8 @@ pub async fn a_spec_can_t_widen_what_a_pod_may_do(context: &mut Context) -> anyh
     for (kind, spec, field) in specs {
         let path = if kind == "Endpoint" { context.endpoint("") } else { context.runtime("") };
         let body = manifest(kind, "churn", &spec);
-        let (code, said) = context.ask("POST", &format!("{path}?fieldValidation=Strict"), JSON, &body).await?;
+        let (code, said) =
+            context.ask("POST", &format!("{path}?fieldValidation=Strict"), JSON, &body).await?;
         if code != 400 || !said["message"].as_str().unwrap_or_default().contains("unknown field") {
             wrong.push(format!("{kind} with {field}, strict: {code} {}", said["message"]));
         }
@@ -83,7 +88,7 @@ pub async fn a_spec_can_t_widen_what_a_pod_may_do(context: &mut Context) -> anyh
 }
 
 /// The pods of every shape of Endpoint pass the admission of a namespace that enforces the `restricted` standard.
-pub async fn every_pod_is_admitted_where_restricted_is_enforced(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn every_pod_is_admitted_where_restricted_is_enforced(context: &mut Context) -> anyhow::Result<()> {
     let _operator = context.operator()?;
     let label = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
     context.merge(&format!("/api/v1/namespaces/{}", context.namespace), &label).await?;
@@ -105,7 +110,10 @@ pub async fn every_pod_is_admitted_where_restricted_is_enforced(context: &mut Co
         custom("https://a/b", json!({"model": {"uri": "pvc://c/b", "format": "Custom", "digest": digest}})),
         custom("https://a/b", json!({"resources": {"limits": {"nvidia.com/gpu": "1", "cpu": "1"}}})),
         custom("https://a/b", json!({"rollout": {"strategy": "Recreate"}})),
-        custom("https://a/b", json!({"container": {"image": "a", "command": ["a"], "args": ["b"], "env": [{"name": "A", "value": "b"}]}})),
+        custom(
+            "https://a/b",
+            json!({"container": {"image": "a", "command": ["a"], "args": ["b"], "env": [{"name": "A", "value": "b"}]}}),
+        ),
     ];
     let pods = format!("/api/v1/namespaces/{}/pods?dryRun=All", context.namespace);
     for (index, shape) in shapes.iter().enumerate() {
@@ -128,7 +136,9 @@ pub async fn every_pod_is_admitted_where_restricted_is_enforced(context: &mut Co
         "spec": {"template": {"spec": {"serviceAccountName": "admin"}}}});
     context.must("PATCH", &format!("{path}?fieldManager=tenant&force=true"), APPLY, &hostile).await?;
     e2e::until("the Deployment's own service account", e2e::context::CONVERGES, async || {
-        let found = context.get(&path).await?.unwrap_or_default()["spec"]["template"]["spec"]["serviceAccountName"].clone();
+        let found =
+            context.get(&path).await?.unwrap_or_default()["spec"]["template"]["spec"]["serviceAccountName"]
+                .clone();
         Ok(if found == "shape-0" { Ok(()) } else { Err(found.to_string()) })
     })
     .await

@@ -18,9 +18,9 @@ pub struct Right {
 pub fn rights() -> Vec<Right> {
     let own = |resource, verbs, why| Right { group: api::GROUP, resource, verbs, why };
     let mut rights = vec![
-        own("endpoints", &["get", "list", "watch"][..], "to see what is wanted"),
+        own("endpoints", &["list", "watch"][..], "to see what is wanted"),
         own("endpoints/status", &["patch"], "to report"),
-        own("servingruntimes", &["get", "list", "watch"], "to see how formats are served"),
+        own("servingruntimes", &["list", "watch"], "to see how formats are served"),
         own("servingruntimes/status", &["patch"], "to report"),
     ];
     rights.extend(ChildKind::ALL.into_iter().map(child));
@@ -33,7 +33,7 @@ pub fn rights() -> Vec<Right> {
     rights.push(Right {
         group: "events.k8s.io",
         resource: "events",
-        verbs: &["create", "patch"],
+        verbs: &["create"],
         why: "to publish transitions",
     });
     rights
@@ -59,7 +59,7 @@ pub fn own_namespace_rights() -> Vec<Right> {
     vec![Right {
         group: "coordination.k8s.io",
         resource: "leases",
-        verbs: &["create", "get", "patch", "update"],
+        verbs: &["create", "get", "update"],
         why: "to elect a leader",
     }]
 }
