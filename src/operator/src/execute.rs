@@ -10,8 +10,9 @@ use plan::{Apply, Delete, FieldManager, Step};
 
 use crate::failure::{classify, timed_out};
 use crate::lease::Leadership;
+use crate::object::ObjectName;
 use crate::resource::{Object, child_resource};
-use crate::store::{ObjectName, Sight, Source, Store};
+use crate::store::{Sight, Source, Store};
 
 /// The longest that one call may take: shorter than what remains of a lease that was just renewed.
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(5);

@@ -4,18 +4,10 @@ use jiff::Timestamp;
 use kube::api::ApiResource;
 use plan::Settings;
 
+use crate::decision::Decision;
+use crate::object::{ObjectName, Primary};
 use crate::observe;
-use crate::report::Decision;
-use crate::store::{ObjectName, Store};
-
-/// A kind that is reconciled.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Primary {
-    /// `Endpoint`.
-    Endpoint,
-    /// `ServingRuntime`.
-    ServingRuntime,
-}
+use crate::store::Store;
 
 /// What the loop needs to know of a kind.
 #[derive(Clone, Copy)]

@@ -10,11 +10,13 @@
 //! Invariant: no Secret and no ConfigMap is watched or read.
 
 pub mod arguments;
+mod decision;
 mod execute;
 mod failure;
 pub mod kinds;
 mod lease;
 pub mod metrics;
+mod object;
 mod observe;
 mod queue;
 mod reconcile;

@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::store::Item;
+use crate::object::Item;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum State {

@@ -12,11 +12,13 @@ use plan::{Next, Settings};
 use tokio::sync::{Notify, watch};
 use tracing::Instrument as _;
 
+use crate::decision::Decision;
 use crate::kinds::Kind;
 use crate::metrics::Metrics;
+use crate::object::{Item, ObjectName};
 use crate::queue::{Attempts, Queue};
-use crate::report::{Decision, Reporter};
-use crate::store::{Item, Store};
+use crate::report::Reporter;
+use crate::store::Store;
 
 /// Everything that the loop works with. Cheap to share.
 #[derive(Clone)]
@@ -204,7 +206,7 @@ impl Loop {
     }
 
     fn count(&self, kind: &Kind, memory: &Memory) {
-        let first = Item { primary: kind.primary, object: crate::store::ObjectName::new("", "") };
+        let first = Item { primary: kind.primary, object: ObjectName::new("", "") };
         let of_kind = memory.ready.range(first..).take_while(|(item, _)| item.primary == kind.primary);
         let (mut ready, mut unready) = (0, 0);
         for (_, is_ready) in of_kind {

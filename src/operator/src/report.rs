@@ -2,71 +2,17 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event as ClusterEvent;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Api;
 use kube::api::{ApiResource, Patch, PatchParams, PostParams};
 use plan::failure::Failure;
-use plan::{Event, EventType, Next, Plan, Step};
-use serde::Serialize;
-use serde_json::{Value, json};
+use plan::{Event, EventType};
+use serde_json::json;
 
+use crate::decision::Decision;
 use crate::execute::Executor;
-use crate::kinds::Primary;
+use crate::object::Primary;
 use crate::store::{Sight, Source};
-
-/// What to do about one object, whatever its kind.
-#[derive(Debug)]
-pub struct Decision {
-    metadata: ObjectMeta,
-    old_status: Value,
-    status: Value,
-    pub(crate) steps: Vec<Step>,
-    events: Vec<Event>,
-    pub(crate) next: Next,
-}
-
-impl Decision {
-    /// A decision from a plan.
-    pub fn new<Status: Serialize>(
-        metadata: ObjectMeta,
-        old_status: Value,
-        plan: Plan<Status>,
-    ) -> anyhow::Result<Self> {
-        let Plan { steps, status, events, next } = plan;
-        Ok(Self { metadata, old_status, status: serde_json::to_value(status)?, steps, events, next })
-    }
-
-    /// A decision without a plan: the status stays as it is until a failure is put into it.
-    pub(crate) fn unplanned(metadata: ObjectMeta, status: Value) -> Self {
-        let old_status = status.clone();
-        Self { metadata, old_status, status, steps: Vec::new(), events: Vec::new(), next: Next::OnChange }
-    }
-
-    pub(crate) fn uid(&self) -> &str {
-        self.metadata.uid.as_deref().unwrap_or_default()
-    }
-
-    /// Whether the object is ready, by its new status.
-    pub(crate) fn is_ready(&self) -> bool {
-        conditions(&self.status)
-            .iter()
-            .any(|condition| condition.type_ == "Ready" && condition.status == "True")
-    }
-
-    /// Says in the status what failed, in place of what was planned.
-    pub(crate) fn fail(&mut self, failure: &Failure, now: Timestamp) {
-        let old = conditions(&self.old_status);
-        let generation = self.metadata.generation;
-        let conditions = failure.conditions(&conditions(&self.status), &old, generation, now);
-        self.status["conditions"] = json!(conditions);
-        self.status["observedGeneration"] = json!(generation);
-        self.events = failure.events(&old);
-    }
-}
-
-fn conditions(status: &Value) -> Vec<Condition> {
-    serde_json::from_value(status["conditions"].clone()).unwrap_or_default()
-}
 
 /// Who reports.
 #[derive(Clone)]

@@ -15,6 +15,7 @@ use crate::execute::Executor;
 use crate::kinds::KINDS;
 use crate::lease::{Elector, Leadership};
 use crate::metrics::Metrics;
+use crate::object::Item;
 use crate::reconcile::{Loop, Memory, Work};
 use crate::report::Reporter;
 use crate::server::{Health, router};
@@ -134,10 +135,7 @@ async fn serve(address: SocketAddr, health: Health) -> anyhow::Result<()> {
 
 /// Puts what the watches saw into the queue: nothing before all of them have listed, for a plan from half a world
 /// would write.
-fn waker(
-    work: Arc<Work>,
-    ready: Arc<AtomicBool>,
-) -> Arc<dyn Fn(Source, Vec<crate::store::Item>) + Send + Sync> {
+fn waker(work: Arc<Work>, ready: Arc<AtomicBool>) -> Arc<dyn Fn(Source, Vec<Item>) + Send + Sync> {
     Arc::new(move |source, items| {
         if ready.load(Ordering::SeqCst) {
             let now = Instant::now();

@@ -13,10 +13,11 @@ use kube::{Api, Client, Resource};
 use plan::ChildKind;
 use tokio::sync::watch;
 
-use crate::kinds::{KINDS, Primary};
+use crate::kinds::KINDS;
 use crate::metrics::Metrics;
+use crate::object::{Item, ObjectName, Primary};
 use crate::resource::{Object, child_resource};
-use crate::store::{Item, ObjectName, Sight, Source, Store};
+use crate::store::{Sight, Source, Store};
 
 /// Seconds after which the server ends a watch. With the client's read time-out a little above, a connection that died
 /// without a word is noticed within 70 s; the library's own default is 295 s.

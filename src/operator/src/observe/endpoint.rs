@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use plan::endpoint::{RuntimeFacts, World, plan};
 use plan::{ChildKind, Children, Observed, Settings};
 
-use crate::kinds::Primary;
-use crate::report::Decision;
+use crate::decision::Decision;
+use crate::object::{ObjectName, Primary};
 use crate::resource::Object;
-use crate::store::{ObjectName, Source, Store};
+use crate::store::{Source, Store};
 
 /// Observes an Endpoint and decides what to do about it.
 pub(crate) fn decide(

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use plan::Settings;
 use plan::serving_runtime::{World, plan};
 
-use crate::kinds::Primary;
-use crate::report::Decision;
-use crate::store::{ObjectName, Source, Store};
+use crate::decision::Decision;
+use crate::object::{ObjectName, Primary};
+use crate::store::{Source, Store};
 
 /// Observes a ServingRuntime and decides what to do about it.
 pub(crate) fn decide(

@@ -2,8 +2,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Attempts, Queue};
-use crate::kinds::Primary;
-use crate::store::{Item, ObjectName};
+use crate::object::{Item, ObjectName, Primary};
 
 fn item(namespace: &str, name: &str) -> Item {
     Item { primary: Primary::Endpoint, object: ObjectName::new(namespace, name) }

@@ -12,13 +12,15 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{Loop, Memory, Work};
+use crate::decision::Decision;
 use crate::execute::Executor;
-use crate::kinds::{Kind, Primary};
+use crate::kinds::Kind;
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
-use crate::report::{Decision, Reporter};
+use crate::object::{ObjectName, Primary};
+use crate::report::Reporter;
 use crate::resource::Object;
-use crate::store::{ObjectName, Sight, Source, Store};
+use crate::store::{Sight, Source, Store};
 
 const OBJECTS: usize = 100;
 
