@@ -54,7 +54,9 @@ fn run_all(program: &str, cases: &[Case]) -> anyhow::Result<bool> {
     let chosen = |case: &&Case| filters.is_empty() || filters.iter().any(|word| case.name.contains(*word));
     let cases: Vec<&Case> = cases.iter().filter(chosen).collect();
     if arguments.iter().any(|argument| argument == "--list") {
-        cases.iter().for_each(|case| say(&format!("{}: test", case.name)));
+        for case in cases {
+            say(&format!("{}: test", case.name));
+        }
         return Ok(true);
     }
     // It fails only when a provider is installed already, which is as good.

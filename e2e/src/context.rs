@@ -19,7 +19,7 @@ use crate::truth::Truth;
 use crate::wait::until;
 
 /// How long anything may take to converge.
-pub const CONVERGES: Duration = Duration::from_secs(60);
+pub const CONVERGES: Duration = Duration::from_mins(1);
 
 /// A case's surroundings.
 pub struct Context {

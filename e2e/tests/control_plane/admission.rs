@@ -5,6 +5,7 @@ use e2e::context::{JSON, manifest, spec};
 use serde_json::{Value, json};
 
 /// What is wrong, the fields of an Endpoint's spec that replace those of a good one, and a part of the sentence.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn refused_endpoints() -> Vec<(Value, &'static str)> {
     let model = |uri: &str| json!({"model": {"uri": uri, "format": "ONNX"}});
     let requests = |requests: Value| json!({"resources": {"requests": requests}});

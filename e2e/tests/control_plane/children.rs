@@ -14,7 +14,9 @@ fn ranged(version: u32) -> Value {
 }
 
 /// All six kinds, with an owner and by server-side apply; deleting the Endpoint leaves none.
-pub(crate) async fn an_endpoint_gets_its_objects_and_leaves_nothing(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn an_endpoint_gets_its_objects_and_leaves_nothing(
+    context: &mut Context,
+) -> anyhow::Result<()> {
     let _operator = context.operator()?;
     let endpoint = context.create("churn", &ranged(1)).await?;
     context.says("churn", "Ready=True/Ready").await?;
@@ -88,7 +90,10 @@ pub(crate) async fn what_others_set_survives(context: &mut Context) -> anyhow::R
     // What is ours is put back.
     let service = context.child(ChildKind::Service, "churn");
     context
-        .merge(&service, &json!({"spec": {"ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 81}]}}))
+        .merge(
+            &service,
+            &json!({"spec": {"ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 81}]}}),
+        )
         .await?;
     until("the Service's own port", Duration::from_secs(5), async || {
         let ports = context.get(&service).await?.unwrap_or_default()["spec"]["ports"].clone();
@@ -138,7 +143,9 @@ pub(crate) async fn replicas_survive_the_hand_over_to_an_autoscaler_and_back(
 }
 
 /// An object of the same name that is not ours stays as it is, and the Endpoint says so.
-pub(crate) async fn objects_of_strangers_are_refused_and_untouched(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn objects_of_strangers_are_refused_and_untouched(
+    context: &mut Context,
+) -> anyhow::Result<()> {
     let _operator = context.operator()?;
     let labels = json!({"app": "theirs"});
     let pod = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "a", "image": "a"}]}});

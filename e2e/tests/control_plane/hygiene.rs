@@ -78,7 +78,9 @@ pub(crate) async fn a_silent_watch_is_noticed_within_70_seconds(context: &mut Co
 }
 
 /// What stands in a URI's query, in environment variables and in arguments may be secret.
-pub(crate) async fn secrets_stay_out_of_logs_events_status_and_metrics(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn secrets_stay_out_of_logs_events_status_and_metrics(
+    context: &mut Context,
+) -> anyhow::Result<()> {
     let mut options = context.options()?;
     options.arguments.retain(|it| !it.starts_with("--log-level"));
     options.arguments.push("--log-level=debug".to_owned());

@@ -61,7 +61,8 @@ pub(crate) async fn a_refused_object_is_said(context: &mut Context) -> anyhow::R
     let said = context.says("churn", "Stalled=True/Rejected").await?;
     ensure!(message(&said, "Ready").contains("spec.template is not liked"), "{}", said["status"]);
     holds_for(Duration::from_secs(3), async || {
-        let tries = proxy.seen().iter().filter(|seen| seen.resource == "deployments" && seen.is_write()).count();
+        let tries =
+            proxy.seen().iter().filter(|seen| seen.resource == "deployments" && seen.is_write()).count();
         Ok(if tries <= 3 { Ok(()) } else { Err(format!("{tries} tries of what is refused")) })
     })
     .await?;

@@ -38,7 +38,9 @@ pub(crate) async fn conditions_follow_the_deployment(context: &mut Context) -> a
 }
 
 /// A deadline that passed, refused pods, and a format that the runtime does not serve.
-pub(crate) async fn what_a_person_must_mend_is_stalled_and_heals(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn what_a_person_must_mend_is_stalled_and_heals(
+    context: &mut Context,
+) -> anyhow::Result<()> {
     let _operator = context.operator()?;
     context.create("churn", &spec(1)).await?;
     context.says("churn", "Ready=True/Ready").await?;

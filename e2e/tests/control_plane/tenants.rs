@@ -88,7 +88,9 @@ pub(crate) async fn a_spec_can_t_widen_what_a_pod_may_do(context: &mut Context) 
 }
 
 /// The pods of every shape of Endpoint pass the admission of a namespace that enforces the `restricted` standard.
-pub(crate) async fn every_pod_is_admitted_where_restricted_is_enforced(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn every_pod_is_admitted_where_restricted_is_enforced(
+    context: &mut Context,
+) -> anyhow::Result<()> {
     let _operator = context.operator()?;
     let label = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
     context.merge(&format!("/api/v1/namespaces/{}", context.namespace), &label).await?;

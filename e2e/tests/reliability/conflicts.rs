@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::ensure;
 use e2e::context::spec;
-use e2e::{Context, Fault};
+use e2e::{Context, Fault, Proxy};
 use plan::ChildKind;
 use serde_json::json;
 
@@ -27,20 +27,7 @@ pub(crate) async fn a_storm_of_conflicts_loses_no_foreign_field(context: &mut Co
         Ok::<_, anyhow::Error>(sum)
     };
     let before = reconciles().await?;
-    let conflicts = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&conflicts);
-    let mut writes = 0_usize;
-    proxy.set_rule(move |seen| {
-        if !seen.is_write() || seen.verb != "apply" {
-            return Fault::Pass;
-        }
-        writes += 1;
-        if writes % 10 < 3 {
-            counted.fetch_add(1, Ordering::SeqCst);
-            return Fault::Answer(409, "the object has been modified", 0);
-        }
-        Fault::Pass
-    });
+    let conflicts = storm(&proxy);
     let scale = format!("{}/scale", context.child(ChildKind::Deployment, "churn"));
     let mut replicas = 1;
     for edit in 0..EDITS {
@@ -74,4 +61,23 @@ pub(crate) async fn a_storm_of_conflicts_loses_no_foreign_field(context: &mut Co
     let per_reconcile = writes as f64 / (reconciles().await? - before);
     ensure!(per_reconcile <= 3.0, "{per_reconcile:.1} writes per reconcile");
     Ok(())
+}
+
+/// Lets three of ten writes conflict from now on; the number counts them.
+fn storm(proxy: &Proxy) -> Arc<AtomicUsize> {
+    let conflicts = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&conflicts);
+    let mut writes = 0_usize;
+    proxy.set_rule(move |seen| {
+        if !seen.is_write() || seen.verb != "apply" {
+            return Fault::Pass;
+        }
+        writes += 1;
+        if writes % 10 < 3 {
+            counted.fetch_add(1, Ordering::SeqCst);
+            return Fault::Answer(409, "the object has been modified", 0);
+        }
+        Fault::Pass
+    });
+    conflicts
 }

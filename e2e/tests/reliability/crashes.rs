@@ -17,7 +17,9 @@ enum Work {
 }
 
 /// Creating an Endpoint that scales by load, so that all six kinds are written.
-pub(crate) async fn a_crash_at_any_write_of_a_creation_leaves_no_trace(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn a_crash_at_any_write_of_a_creation_leaves_no_trace(
+    context: &mut Context,
+) -> anyhow::Result<()> {
     every_crash(context, Work::Create, 8).await
 }
 
@@ -29,12 +31,16 @@ pub(crate) async fn a_crash_at_any_write_of_a_new_model_leaves_no_trace(
 }
 
 /// From a range to a fixed number: the autoscaler goes, and the operator takes the replicas back.
-pub(crate) async fn a_crash_at_any_write_of_a_scaling_leaves_no_trace(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn a_crash_at_any_write_of_a_scaling_leaves_no_trace(
+    context: &mut Context,
+) -> anyhow::Result<()> {
     every_crash(context, Work::Scale, 3).await
 }
 
 /// Deleting: the operator has nothing to write, so it is killed at once.
-pub(crate) async fn a_crash_at_any_write_of_a_deletion_leaves_no_trace(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn a_crash_at_any_write_of_a_deletion_leaves_no_trace(
+    context: &mut Context,
+) -> anyhow::Result<()> {
     every_crash(context, Work::Delete, 0).await
 }
 
@@ -183,9 +189,9 @@ fn differences(left: &Value, right: &Value) -> String {
     let lines = |value: &Value| -> Vec<String> { format!("{value:#}").lines().map(str::to_owned).collect() };
     let (left, right) = (lines(left), lines(right));
     let pairs = left.iter().zip(&right).filter(|(left, right)| left != right);
-    let mut text: String = pairs.take(10).map(|(left, right)| format!("- {left}\n+ {right}\n")).collect();
+    let mut text: Vec<String> = pairs.take(10).map(|(left, right)| format!("- {left}\n+ {right}")).collect();
     if left.len() != right.len() {
-        text += &format!("{} lines and {}", left.len(), right.len());
+        text.push(format!("{} lines and {}", left.len(), right.len()));
     }
-    text
+    text.join("\n")
 }

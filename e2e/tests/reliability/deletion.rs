@@ -7,7 +7,9 @@ use e2e::{Context, Mode, holds_for, until};
 use serde_json::{Value, json};
 
 /// Just created, before any pod, mid-rollout, stalled, refused, ready.
-pub(crate) async fn an_endpoint_deleted_in_any_state_leaves_nothing(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn an_endpoint_deleted_in_any_state_leaves_nothing(
+    context: &mut Context,
+) -> anyhow::Result<()> {
     let operator = context.operator()?;
     operator.ready().await?;
     let mut absent = spec(1);

@@ -84,7 +84,9 @@ pub(crate) async fn a_leader_that_stops_hands_over_within_three_seconds(
 }
 
 /// A kill -9 lets the lease run out.
-pub(crate) async fn a_killed_leader_is_replaced_within_17_seconds(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn a_killed_leader_is_replaced_within_17_seconds(
+    context: &mut Context,
+) -> anyhow::Result<()> {
     let mut pair = pair(context).await?;
     pair.operators[0].kill()?;
     let took = taken_over(context).await?;
