@@ -23,12 +23,18 @@ impl Requests {
         for line in BufReader::new(std::fs::File::open(audit_log)?).lines() {
             // The last line may be half written.
             let Ok(event) = serde_json::from_str::<Value>(&line?) else { break };
-            let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let text =
+                |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
             let ended = text("/stage") == "ResponseComplete" && text("/user/username") == "mlops-operator";
             let resource = text("/objectRef/resource");
-            if ended && resource != "leases" && !resource.is_empty() && !matches!(text("/verb").as_str(), "list" | "watch") {
+            if ended
+                && resource != "leases"
+                && !resource.is_empty()
+                && !matches!(text("/verb").as_str(), "list" | "watch")
+            {
                 let subresource = text("/objectRef/subresource");
-                let resource = if subresource.is_empty() { resource } else { format!("{resource}/{subresource}") };
+                let resource =
+                    if subresource.is_empty() { resource } else { format!("{resource}/{subresource}") };
                 requests.push(Request { verb: text("/verb"), resource, name: text("/objectRef/name") });
             }
         }

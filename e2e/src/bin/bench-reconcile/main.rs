@@ -88,7 +88,8 @@ async fn measure(endpoints: usize, idle_seconds: u64) -> anyhow::Result<Figures>
     let after_restart = settle(&plane.audit_log()).await?;
     operator.stop().await?;
     let available_at = stand_in.stop();
-    let say_so = ready_at.iter().filter_map(|(name, at)| Some(at.saturating_duration_since(*available_at.get(name)?)));
+    let say_so =
+        ready_at.iter().filter_map(|(name, at)| Some(at.saturating_duration_since(*available_at.get(name)?)));
     let figures = Figures {
         endpoints,
         all_ready,
@@ -176,7 +177,8 @@ fn is_ready(endpoint: &Endpoint) -> bool {
 /// Waits until `count` endpoints are ready; returns when each was seen so.
 async fn all_ready(client: Client, count: usize) -> anyhow::Result<BTreeMap<String, Instant>> {
     let endpoints: Api<Endpoint> = Api::namespaced(client, NAMESPACE);
-    let mut events = std::pin::pin!(watcher(endpoints, watcher::Config::default()).default_backoff().applied_objects());
+    let mut events =
+        std::pin::pin!(watcher(endpoints, watcher::Config::default()).default_backoff().applied_objects());
     let mut ready = BTreeMap::new();
     while ready.len() < count {
         let endpoint = events.try_next().await?.context("the watch ended")?;
@@ -190,7 +192,11 @@ async fn all_ready(client: Client, count: usize) -> anyhow::Result<BTreeMap<Stri
 async fn all_ready_named(client: &Client, name: &str) -> anyhow::Result<()> {
     let endpoints: Api<Endpoint> = Api::namespaced(client.clone(), NAMESPACE);
     let ready = |endpoint: Option<&Endpoint>| endpoint.is_some_and(is_ready);
-    tokio::time::timeout(Duration::from_mins(1), kube::runtime::wait::await_condition(endpoints, name, ready)).await??;
+    tokio::time::timeout(
+        Duration::from_mins(1),
+        kube::runtime::wait::await_condition(endpoints, name, ready),
+    )
+    .await??;
     Ok(())
 }
 
@@ -234,7 +240,8 @@ impl Figures {
     }
 
     fn json(&self) -> Value {
-        let rows: BTreeMap<&str, f64> = self.rows().into_iter().map(|(name, value, _)| (name, value)).collect();
+        let rows: BTreeMap<&str, f64> =
+            self.rows().into_iter().map(|(name, value, _)| (name, value)).collect();
         json!({
             "endpoints": self.endpoints, "idleSeconds": self.idle_seconds, "figures": rows,
             "requestsByVerb": self.requests.by_verb(),

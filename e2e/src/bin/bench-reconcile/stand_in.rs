@@ -30,7 +30,8 @@ pub(crate) fn start(client: Client) -> StandIn {
     let seen = available.clone();
     let task = tokio::spawn(async move {
         let deployments: Api<Deployment> = Api::namespaced(client.clone(), crate::NAMESPACE);
-        let changes = watcher(deployments.clone(), watcher::Config::default()).default_backoff().applied_objects();
+        let changes =
+            watcher(deployments.clone(), watcher::Config::default()).default_backoff().applied_objects();
         let mark = |deployment: Deployment| {
             let (deployments, seen) = (deployments.clone(), seen.clone());
             async move {
@@ -45,13 +46,15 @@ pub(crate) fn start(client: Client) -> StandIn {
                     "readyReplicas": replicas, "availableReplicas": replicas,
                 }});
                 let name = deployment.name_any();
-                let patched = deployments.patch_status(&name, &PatchParams::default(), &Patch::Merge(&status)).await;
+                let patched =
+                    deployments.patch_status(&name, &PatchParams::default(), &Patch::Merge(&status)).await;
                 if patched.is_ok() {
                     seen.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Instant::now());
                 }
             }
         };
-        let marks = changes.into_stream().filter_map(async |change| change.ok()).map(mark).buffer_unordered(8);
+        let marks =
+            changes.into_stream().filter_map(async |change| change.ok()).map(mark).buffer_unordered(8);
         marks.for_each(async |()| {}).await;
     });
     StandIn { task, available }
