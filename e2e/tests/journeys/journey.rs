@@ -114,11 +114,13 @@ impl<'a> Journey<'a> {
         Ok(ready)
     }
 
-    /// Where requests for the endpoint's model go; the node's rules send them on from here too.
+    /// Where requests for the endpoint's model go, once the node's rules know it; they send on from here too.
     pub(crate) fn url(&self) -> anyhow::Result<String> {
         let path = "jsonpath={.spec.clusterIP}";
         let address = self.stage.kubectl(&self.namespace, &["get", "service", NAME, "-o", path])?;
-        Ok(format!("http://{address}/v2/models/{NAME}/infer"))
+        let url = format!("http://{address}/v2/models/{NAME}/infer");
+        self.stage.rows.until_answered(&url, Duration::from_secs(20))?;
+        Ok(url)
     }
 
     /// Fails unless every row is answered as scikit-learn does.

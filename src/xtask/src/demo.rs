@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 use crate::cluster::{self, Cluster, say};
-use crate::{cache, progress};
+use crate::{cache, image, progress};
 
 pub mod address;
 pub mod install;
@@ -66,6 +66,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let address = Address::of(&cluster, NAMESPACE, ENDPOINT, arguments.context.is_some())?;
     let url = format!("{}/v2/models/{ENDPOINT}/infer", address.base());
     progress::step("score rows that the model was not trained on, and compare with scikit-learn", || {
+        rows.until_answered(&url, Duration::from_secs(20))?;
         compare(&rows, &url, "1")
     })?;
     roll_over(&cluster, &rows, &url)?;
@@ -167,7 +168,7 @@ fn digest(file: &Path) -> anyhow::Result<String> {
 fn say_what_is_next(cluster: &Cluster, arguments: &Arguments, base: &str) -> anyhow::Result<()> {
     let programs = cluster.kubectl().get_program().to_owned();
     let programs = Path::new(&programs).parent().unwrap_or(Path::new("/usr/bin")).to_owned();
-    let plugin = crate::image::binary::build(&["kubectl-mlops"], false)?;
+    let plugin = progress::step("compile kubectl mlops", || image::binary::build(&["kubectl-mlops"], false))?;
     let plugin = plugin.first().and_then(|path| path.parent()).unwrap_or(Path::new("."));
     say("");
     say("The cluster stays up. To look around:");

@@ -1,6 +1,6 @@
 //! Rows of the demo's data set, and whether an endpoint answers them as scikit-learn does.
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
@@ -95,6 +95,21 @@ impl Rows {
         let rows: Self = serde_json::from_slice(&text)?;
         ensure!(!rows.rows.is_empty(), "{} has no rows", file.display());
         Ok(rows)
+    }
+
+    /// Waits until a new Service answers: kube-proxy writes the rules of a node up to seconds after a pod is ready.
+    pub fn until_answered(&self, url: &str, limit: Duration) -> anyhow::Result<()> {
+        let (started, client) = (Instant::now(), client(false));
+        let row = self.rows.first().context("no rows")?;
+        loop {
+            match score(&client, url, &row.request.to_string()) {
+                Ok(_) => return Ok(()),
+                Err(error) if started.elapsed() > limit => {
+                    return Err(error.context(format!("{url} does not answer")));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
     }
 
     /// Scores every row and compares with scikit-learn's answers of a version.

@@ -1,3 +1,4 @@
+//! Images and Containerfiles agree, and labels tell no secrets.
 use std::collections::BTreeSet;
 
 use super::*;
