@@ -1,7 +1,15 @@
 //! `test`: everything that CI runs, in the order in which a mistake shows soonest.
-use std::path::Path;
+//!
+//! The workspace is compiled once, as a whole: with one package at a time, features differ and most dependencies
+//! compile again.
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
 
 use crate::bench::cargo;
+use crate::cluster::Cluster;
 use crate::progress::step;
 use crate::{cluster, demo, generate, lint, python, readme, shell, tidy, tools};
 
@@ -34,41 +42,90 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         step("check generated files", generate::check)?;
         step("lint", lint::run)?;
     }
+    if arguments.parts == [Part::Lint] {
+        return Ok(());
+    }
+    let programs = step("build the programs and their tests", build)?;
     let library = python::onnxruntime_library()?;
+    let run = |part: Part, environment: &[(&str, &Path)]| -> anyhow::Result<()> {
+        let programs: Vec<_> = programs.iter().filter(|program| program.part() == part).collect();
+        ensure!(!programs.is_empty(), "no test program belongs to this part");
+        programs.into_iter().try_for_each(|program| program.run(environment))
+    };
     if wanted(Part::Unit) {
-        step("build the workspace", || shell::run(cargo().args(["build", "--workspace", "--bins"])))?;
-        step("unit and property tests", || unit(&library))?;
+        tools::ensure_only(&[tools::Module::Helm])?;
+        step("unit and property tests", || run(Part::Unit, &[("ORT_DYLIB_PATH", &library)]))?;
     }
     if wanted(Part::ControlPlane) {
         tools::ensure_only(&[tools::Module::Kubernetes, tools::Module::Etcd])?;
-        shell::run(cargo().args(["build", "--workspace", "--bins"]))?;
-        let suites = ["--test", "control_plane", "--test", "reliability"];
-        step("tests on a real API server", || {
-            shell::run(cargo().args(["test", "--package", "e2e"]).args(suites))
-        })?;
+        step("tests on a real API server", || run(Part::ControlPlane, &[]))?;
     }
     if wanted(Part::Cluster) {
-        step("the demo and the journeys", journeys)?;
+        let journeys =
+            |cluster: &Cluster| run(Part::Cluster, &[("MLOPS_E2E_KUBECONFIG", cluster.kubeconfig())]);
+        step("the demo and the journeys", || on_cluster(journeys))?;
     }
     Ok(())
 }
 
-fn unit(library: &Path) -> anyhow::Result<()> {
-    let mut command = cargo();
-    command.env("ORT_DYLIB_PATH", library).args(["test", "--workspace", "--exclude", "e2e"]);
-    shell::run(&mut command)
+/// A compiled test program.
+struct TestProgram {
+    package: PathBuf,
+    name: String,
+    executable: PathBuf,
 }
 
-/// The README's demo, then the journeys on the cluster that it leaves. A cluster that was up before stays up.
-fn journeys() -> anyhow::Result<()> {
+impl TestProgram {
+    fn part(&self) -> Part {
+        match self.name.as_str() {
+            "control_plane" | "reliability" => Part::ControlPlane,
+            "journeys" => Part::Cluster,
+            _ => Part::Unit,
+        }
+    }
+
+    fn run(&self, environment: &[(&str, &Path)]) -> anyhow::Result<()> {
+        eprintln!("    tests of {}: {}", self.package.display(), self.name);
+        let mut command = Command::new(&self.executable);
+        command.current_dir(&self.package).env("CARGO_MANIFEST_DIR", &self.package);
+        shell::run(command.envs(environment.iter().copied()))
+    }
+}
+
+/// Builds every program and every test of the workspace.
+fn build() -> anyhow::Result<Vec<TestProgram>> {
+    shell::run(cargo().args(["build", "--workspace", "--bins"]))?;
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--no-run", "--message-format=json-render-diagnostics"]);
+    let output = command.stderr(Stdio::inherit()).output()?;
+    ensure!(output.status.success(), "{} ended with {}", shell::line(&command), output.status);
+    let mut programs = Vec::new();
+    for line in String::from_utf8(output.stdout)?.lines() {
+        let message: Value = serde_json::from_str(line).with_context(|| format!("cargo said {line}"))?;
+        if message["reason"] == "compiler-artifact"
+            && message["profile"]["test"] == true
+            && let Some(executable) = message["executable"].as_str()
+        {
+            let manifest = PathBuf::from(message["manifest_path"].as_str().unwrap_or_default());
+            programs.push(TestProgram {
+                package: manifest.parent().context("a manifest without a folder")?.to_owned(),
+                name: message["target"]["name"].as_str().unwrap_or_default().to_owned(),
+                executable: executable.into(),
+            });
+        }
+    }
+    Ok(programs)
+}
+
+/// The README's commands, demo first, then the journeys on the cluster that they leave. A cluster that was up before
+/// stays up.
+fn on_cluster(journeys: impl Fn(&Cluster) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let options = cluster::Options::default();
     let was_up = cluster::is_up(&options)?;
     let result = demo::run(&demo::Arguments::default()).and_then(|()| {
         let cluster = cluster::up(&options)?;
         step("the README's commands", || readme::run("Install", &cluster))?;
-        let mut command = cargo();
-        command.env("MLOPS_E2E_KUBECONFIG", cluster.kubeconfig());
-        shell::run(command.args(["test", "--package", "e2e", "--test", "journeys"]))
+        journeys(&cluster)
     });
     if !was_up {
         cluster::down(&options.name)?;
