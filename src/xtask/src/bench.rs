@@ -1,7 +1,9 @@
 //! `bench`: programs that measure, and print JSON and a table.
 use std::process::Command;
 
-use crate::{cache, python, shell, tools};
+use anyhow::Context as _;
+
+use crate::{image, python, shell, tools};
 
 /// What to measure.
 #[derive(Debug, clap::Subcommand)]
@@ -24,16 +26,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match arguments {
         Arguments::Reconcile { endpoints, idle_seconds } => {
             tools::ensure_only(&[tools::Module::Kubernetes, tools::Module::Etcd])?;
-            shell::run(cargo().args(["build", "--package", "operator", "--package", "e2e", "--bins"]))?;
-            shell::run(
-                cargo()
-                    .args(["run", "--quiet", "--package", "e2e", "--bin", "bench-reconcile", "--"])
-                    .args([endpoints.to_string(), idle_seconds.to_string()]),
-            )
+            let programs = image::binary::build(&["bench-reconcile", "mlops-operator"], false)?;
+            let bench = programs.first().context("cargo built no bench")?;
+            shell::run(Command::new(bench).args([endpoints.to_string(), idle_seconds.to_string()]))
         }
         Arguments::ModelServer => {
             let library = python::onnxruntime_library()?;
-            shell::run(cargo().env("ORT_DYLIB_PATH", library).args([
+            shell::run(shell::cargo().env("ORT_DYLIB_PATH", library).args([
                 "run",
                 "--quiet",
                 "--package",
@@ -43,11 +42,4 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             ]))
         }
     }
-}
-
-/// Cargo in this checkout.
-pub(crate) fn cargo() -> Command {
-    let mut command = Command::new("cargo");
-    command.current_dir(cache::repository());
-    command
 }

@@ -89,7 +89,7 @@ fn outputs(root: &Path) -> anyhow::Result<Vec<Output>> {
     outputs.extend(chart::outputs(&kinds, &samples)?);
     outputs.extend(chart::copies(root)?);
     outputs.extend(samples);
-    outputs.push(metrics::output(root)?);
+    outputs.push(metrics::output()?);
     Ok(outputs)
 }
 

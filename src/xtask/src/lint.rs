@@ -37,8 +37,8 @@ pub fn run() -> anyhow::Result<()> {
 }
 
 fn cargo(arguments: &[&str]) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(cache::repository()).args(arguments);
+    let mut command = shell::cargo();
+    command.args(arguments);
     command
 }
 

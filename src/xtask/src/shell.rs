@@ -3,6 +3,23 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
+/// What `cargo run` tells a program about itself. Handed on to another cargo, it makes build scripts run again, and
+/// what depends on them compile again.
+const ABOUT_ITSELF: [&str; 5] =
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+
+/// Cargo in this checkout, as if it were called from a terminal.
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(crate::cache::repository());
+    for (variable, _) in std::env::vars_os() {
+        if ABOUT_ITSELF.iter().any(|prefix| variable.to_string_lossy().starts_with(prefix)) {
+            command.env_remove(&variable);
+        }
+    }
+    command
+}
+
 /// Runs a command with its output on this terminal.
 pub fn run(command: &mut Command) -> anyhow::Result<()> {
     let status = command.status().with_context(|| format!("failed to start {}", line(command)))?;

@@ -8,7 +8,6 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
-use crate::bench::cargo;
 use crate::cluster::Cluster;
 use crate::progress::step;
 use crate::{cluster, demo, generate, lint, python, readme, shell, tidy, tools};
@@ -94,8 +93,8 @@ impl TestProgram {
 
 /// Builds every program and every test of the workspace.
 fn build() -> anyhow::Result<Vec<TestProgram>> {
-    shell::run(cargo().args(["build", "--workspace", "--bins"]))?;
-    let mut command = cargo();
+    shell::run(shell::cargo().args(["build", "--workspace", "--bins"]))?;
+    let mut command = shell::cargo();
     command.args(["test", "--workspace", "--no-run", "--message-format=json-render-diagnostics"]);
     let output = command.stderr(Stdio::inherit()).output()?;
     ensure!(output.status.success(), "{} ended with {}", shell::line(&command), output.status);

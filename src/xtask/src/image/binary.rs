@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
-use crate::{cache, shell, tools};
+use crate::{shell, tools};
 
 /// What Cargo says of each thing it built.
 #[derive(Deserialize)]
@@ -19,24 +19,13 @@ struct Message {
 /// The whole workspace is selected, so that its libraries are compiled with the features that the tests compile them
 /// with, and compile once.
 pub fn build(names: &[&str], release: bool) -> anyhow::Result<Vec<PathBuf>> {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(cache::repository());
+    let mut command = shell::cargo();
     command.args(["build", "--quiet", "--workspace", "--message-format=json-render-diagnostics"]);
     if release {
         command.arg("--release");
     }
     for name in names {
         command.args(["--bin", name]);
-    }
-    // What `cargo run` tells this program about itself would make some build scripts run again.
-    for (variable, _) in std::env::vars_os() {
-        let name = variable.to_string_lossy();
-        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
-        {
-            command.env_remove(&variable);
-        }
     }
     let output = command.stderr(Stdio::inherit()).output().context("failed to start cargo")?;
     if !output.status.success() {

@@ -1,7 +1,6 @@
 //! The table of dependencies: which crate may see what, enforced on everything that its manifest pulls in.
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 
 use super::{File, Problem};
 use crate::shell;
@@ -82,7 +81,7 @@ fn manifest(folder: &str, files: &[File]) -> Vec<Problem> {
 
 /// All packages that a crate sees with its own choice of features, one a line.
 fn tree(root: &Path, name: &str) -> anyhow::Result<String> {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = shell::cargo();
     command.current_dir(root).args(["tree", "--package", name, "--edges", "normal"]);
     command.args(["--prefix", "none", "--format", "{p}"]);
     shell::output(&mut command)
