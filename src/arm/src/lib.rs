@@ -1,0 +1,34 @@
+//! Azure Resource Manager as data: resource ids, resource types, errors, operations, differences.
+//!
+//! Invariant: no IO, no clock; everything here is a value or a function of values.
+
+mod difference;
+mod error;
+mod id;
+mod operation;
+mod resource_type;
+
+pub use difference::{Difference, differences, merge};
+pub use error::{ArmError, ErrorBody};
+pub use id::{InvalidResourceId, ResourceId};
+pub use operation::{Operation, OperationShape, Verb};
+pub use resource_type::{OwnerAt, RESOURCE_TYPES, ResourceType, find as resource_type};
+
+/// What a read of a resource found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen {
+    /// It does not exist.
+    Absent,
+    /// It exists; its whole body.
+    Present(serde_json::Value),
+}
+
+impl Seen {
+    /// The body, if the resource exists.
+    pub fn body(&self) -> Option<&serde_json::Value> {
+        match self {
+            Self::Absent => None,
+            Self::Present(body) => Some(body),
+        }
+    }
+}
