@@ -26,11 +26,14 @@ pub enum ConditionType {
     Stalled,
     /// Requests are answered, by whichever revision, whatever a rollout is doing.
     Serving,
+    /// Azure answers. Its transition time says since when it does or does not.
+    AzureReachable,
 }
 
 impl ConditionType {
     /// Every type of condition, in the order in which a status lists them.
-    pub const ALL: [Self; 4] = [Self::Ready, Self::Reconciling, Self::Stalled, Self::Serving];
+    pub const ALL: [Self; 5] =
+        [Self::Ready, Self::Reconciling, Self::Stalled, Self::Serving, Self::AzureReachable];
 
     /// The name as it stands in `status.conditions[].type`.
     pub const fn name(self) -> &'static str {
@@ -39,6 +42,7 @@ impl ConditionType {
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
             Self::Serving => "Serving",
+            Self::AzureReachable => "AzureReachable",
         }
     }
 }

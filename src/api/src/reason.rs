@@ -87,6 +87,58 @@ reasons! {
     Denied => "Install the chart's RBAC, or ask the cluster's administrator.",
     /// The API server refuses an object of the operator's.
     Rejected => "Change the spec as the message says.",
+    /// An operation in Azure is under way.
+    InProgress => "",
+    /// Nothing is read or written, because `spec.management.mode` is `Paused`.
+    Paused => "Set spec.management.mode to Manage when the operator may go on.",
+    /// Nothing is written, because `spec.management.mode` is `Plan`; `status.plan` holds what would be.
+    Planned => "Read status.plan, then set spec.management.mode to Manage.",
+    /// Another object that this one needs does not exist or is not ready.
+    DependencyNotReady => "Create the object that the message names, or wait for it.",
+    /// The resources in Azure are being deleted.
+    Deleting => "",
+    /// The object is being deleted, and its resources in Azure may not be.
+    DeletionProtected => "Remove the annotation mlops-operator.dev/protect, or set spec.management.deletion to Orphan.",
+    /// Azure can't be reached, or is in trouble. What runs goes on running.
+    AzureUnreachable => "Check the network to Azure, and Azure's own status page.",
+    /// Azure answers.
+    AzureReachable => "",
+    /// Azure asks to wait.
+    Throttled => "",
+    /// Azure gives no token, or does not take it.
+    AuthenticationFailed => "Check the identity, its secret and its federation as the message says.",
+    /// The identity belongs to another tenant than the subscription.
+    WrongTenant => "Use an identity of the subscription's tenant: correct AZURE_TENANT_ID.",
+    /// The identity lacks a right in Azure.
+    AzureDenied => "Grant the identity the right that the message names; new role assignments take minutes.",
+    /// A policy of the organization forbids it.
+    PolicyDenied => "Change the spec so that it obeys the policy, or ask for an exemption.",
+    /// A lock forbids it.
+    Locked => "Remove the lock, or set spec.management.deletion to Orphan.",
+    /// The subscription is not registered for the resource provider.
+    ProviderNotRegistered => "Register the resource provider in the subscription: az provider register.",
+    /// A quota is used up.
+    QuotaExceeded => "Ask for more quota, or use less.",
+    /// The name is taken by somebody else.
+    NameTaken => "Choose another name.",
+    /// A deleted resource of the same name can still be recovered, and blocks the name.
+    SoftDeleted => "Recover or purge the deleted resource, or choose another name.",
+    /// A resource of the same name exists and was not made for this object.
+    NotOwned => "Rename the resource, or set spec.management.adoption to take it over.",
+    /// A field was changed that Azure can't change once the resource exists.
+    Immutable => "Undo the change, or make the resource anew.",
+    /// Azure started an operation that failed.
+    OperationFailed => "Read the message; change the spec, and it is tried again.",
+    /// An operation in Azure does not end.
+    OperationStuck => "Look at the resource in the portal; ask Azure's support if it stays.",
+    /// Another operation is running on the resource; it is tried again when that has ended.
+    AzureBusy => "",
+    /// Azure refuses what was sent.
+    AzureRejected => "Change the spec as the message says.",
+    /// Somebody changed the resource in Azure after it was ready.
+    Drifted => "Change the spec instead, or set spec.management.mode to Plan.",
+    /// A Secret, or a key in it, is missing.
+    SecretNotFound => "Create the Secret, or correct its name.",
     /// The operator failed inside. It goes on with the other objects and tries this one again.
     Panicked => "Report the message as a bug.",
 }

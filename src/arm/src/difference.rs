@@ -31,6 +31,13 @@ fn collect(found: &mut Vec<Difference>, field: String, wanted: &Value, actual: &
         return;
     }
     match (wanted, actual) {
+        (Value::Object(_), Value::Object(_) | Value::Null) if type_.whole.contains(&field.as_str()) => {
+            // A share of nought is as good as none.
+            if without_nothing(wanted) != without_nothing(actual) {
+                let (wanted, actual) = (wanted.clone(), actual.clone());
+                found.push(Difference { field, wanted, actual, create_only: false });
+            }
+        }
         (Value::Object(wanted), Value::Object(_) | Value::Null) => {
             for (key, value) in wanted {
                 let escaped = key.replace('~', "~0").replace('/', "~1");
@@ -49,6 +56,12 @@ fn collect(found: &mut Vec<Difference>, field: String, wanted: &Value, actual: &
             found.push(Difference { field, wanted: wanted.clone(), actual: actual.clone(), create_only });
         }
     }
+}
+
+fn without_nothing(value: &Value) -> Map<String, Value> {
+    let entries = value.as_object().into_iter().flatten();
+    let something = entries.filter(|(_, value)| !is_nothing(value) && value.as_f64() != Some(0.0));
+    something.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 /// Keys of user-assigned identities are resource ids, which Azure gives back in a case of its own.
@@ -116,6 +129,11 @@ pub fn merge(wanted: &Value, actual: &Value, type_: &ResourceType) -> Value {
     {
         remove(&mut merged, field);
     }
+    for field in type_.whole {
+        if wanted.pointer(field).is_some() {
+            remove(&mut merged, field);
+        }
+    }
     overlay(&mut merged, wanted);
     merged
 }
@@ -168,6 +186,18 @@ mod tests {
             },
         });
         assert_eq!(differences(&wanted, &actual, compute()), []);
+    }
+
+    #[test]
+    fn traffic_is_compared_and_written_as_a_whole() {
+        let endpoint = find("Microsoft.MachineLearningServices/workspaces/onlineEndpoints").unwrap();
+        let traffic = |shares: Value| json!({"properties": {"traffic": shares}});
+        let (wanted, actual) = (traffic(json!({"new": 100})), traffic(json!({"old": 100, "gone": 0})));
+        let found = differences(&wanted, &actual, endpoint);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].field, "/properties/traffic");
+        assert_eq!(merge(&wanted, &actual, endpoint), wanted);
+        assert_eq!(differences(&wanted, &traffic(json!({"new": 100, "old": 0})), endpoint), []);
     }
 
     #[test]

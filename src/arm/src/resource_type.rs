@@ -15,6 +15,8 @@ pub struct ResourceType {
     pub write_only: &'static [&'static str],
     /// Fields that can only be read, beside those that every resource has, as JSON pointers.
     pub read_only: &'static [&'static str],
+    /// Maps and lists that are compared and written as a whole, as JSON pointers: what is not wanted in them goes.
+    pub whole: &'static [&'static str],
     /// Whether resources of this type are listed with all that a read of one of them gives.
     pub listed: bool,
 }
@@ -55,6 +57,7 @@ const PLAIN: ResourceType = ResourceType {
     create_only: &["/location"],
     write_only: &[],
     read_only: &[],
+    whole: &[],
     listed: true,
 };
 
@@ -167,11 +170,13 @@ pub const RESOURCE_TYPES: &[ResourceType] = &[
         create_only: &["/location", "/properties/authMode", "/properties/compute"],
         write_only: &["/properties/keys"],
         read_only: &["/properties/scoringUri", "/properties/swaggerUri"],
+        whole: &["/properties/traffic", "/properties/mirrorTraffic"],
         ..PLAIN
     },
     ResourceType {
         name: "Microsoft.MachineLearningServices/workspaces/onlineEndpoints/deployments",
         create_only: &["/location", "/properties/endpointComputeType"],
+        whole: &["/properties/environmentVariables", "/properties/scaleSettings"],
         ..PLAIN
     },
     ResourceType {

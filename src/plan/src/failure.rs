@@ -24,6 +24,12 @@ pub enum Class {
     Conflict,
     /// The code panicked.
     Panicked,
+    /// Azure does not answer, or is in trouble. What is ready stays ready.
+    Unreachable,
+    /// Something that passes by itself, for a reason of its own.
+    Passing(Reason),
+    /// Something that a person must mend, for a reason of its own.
+    Refused(Reason),
 }
 
 /// A step that failed.
@@ -41,18 +47,24 @@ const LONGEST: Duration = Duration::from_mins(5);
 const SHORTEST: Duration = Duration::from_millis(200);
 
 impl Failure {
-    fn reason(&self) -> Reason {
+    /// The reason that the condition gives.
+    pub fn reason(&self) -> Reason {
         match self.class {
             Class::Transient | Class::Throttled(_) => Reason::ApplyFailed,
             Class::Denied => Reason::Denied,
             Class::Invalid => Reason::Rejected,
             Class::Conflict => Reason::Conflict,
             Class::Panicked => Reason::Panicked,
+            Class::Unreachable => Reason::AzureUnreachable,
+            Class::Passing(reason) | Class::Refused(reason) => reason,
         }
     }
 
     fn is_for_a_person(&self) -> bool {
-        !matches!(self.class, Class::Transient | Class::Throttled(_))
+        match self.class {
+            Class::Transient | Class::Throttled(_) | Class::Unreachable | Class::Passing(_) => false,
+            Class::Denied | Class::Invalid | Class::Conflict | Class::Panicked | Class::Refused(_) => true,
+        }
     }
 
     /// The conditions after this failure: those of the plan, with `Ready`, `Reconciling` and `Stalled` replaced.
@@ -64,6 +76,9 @@ impl Failure {
         now: Timestamp,
     ) -> Vec<Condition> {
         let said = |type_, holds| Statement::new(type_, holds, self.reason(), self.message.clone());
+        if self.class == Class::Unreachable && condition::find(old, ConditionType::Ready).is_some() {
+            return self.unreachable(old, generation, now);
+        }
         let progress =
             if self.is_for_a_person() { ConditionType::Stalled } else { ConditionType::Reconciling };
         let statements = [said(ConditionType::Ready, false), said(progress, true)];
@@ -75,8 +90,26 @@ impl Failure {
         conditions
     }
 
+    /// Azure's absence says nothing about what it holds: every condition stays, and one says since when it is away.
+    fn unreachable(&self, old: &[Condition], generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
+        let type_ = ConditionType::AzureReachable;
+        let statement = Statement::new(type_, false, self.reason(), self.message.clone());
+        let mut conditions: Vec<Condition> =
+            old.iter().filter(|condition| condition.type_ != type_.name()).cloned().collect();
+        conditions.extend(condition::merge(old, &[statement], generation, now));
+        conditions
+    }
+
     /// The event for this failure, unless the old conditions say the same already.
     pub fn events(&self, old: &[Condition]) -> Vec<Event> {
+        if self.class == Class::Unreachable {
+            let known =
+                condition::find(old, ConditionType::AzureReachable).is_some_and(|it| it.status == "False");
+            let note = self.message.chars().take(900).collect();
+            let event =
+                Event { type_: crate::EventType::Warning, reason: self.reason(), action: "Execute", note };
+            return if known { Vec::new() } else { vec![event] };
+        }
         let statements = [
             Statement::new(ConditionType::Ready, false, self.reason(), self.message.clone()),
             Statement::new(
@@ -94,8 +127,11 @@ impl Failure {
     pub fn next(&self, attempts: u32, jitter: f64) -> Next {
         let wait = match self.class {
             Class::Throttled(wait) => wait,
+            Class::Unreachable | Class::Passing(_) => {
+                Duration::from_secs(1).saturating_mul(1 << attempts.min(20)).min(LONGEST)
+            }
             Class::Transient | Class::Panicked => SHORTEST.saturating_mul(1 << attempts.min(20)).min(LONGEST),
-            Class::Denied | Class::Invalid | Class::Conflict => {
+            Class::Denied | Class::Invalid | Class::Conflict | Class::Refused(_) => {
                 Duration::from_secs(5).saturating_mul(1 << attempts.min(20)).min(LONGEST)
             }
         };

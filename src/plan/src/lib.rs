@@ -7,8 +7,10 @@
 //! Invariant: no async, clock, environment, file or randomness; the same world gives the same plan, byte for byte.
 //! Invariant: a plan writes only objects that are absent or already ours.
 
+pub mod azure;
 pub mod child;
 pub mod condition;
+mod data_asset;
 pub mod digest;
 pub mod endpoint;
 pub mod failure;
@@ -21,4 +23,6 @@ pub mod subset;
 
 pub use child::{ChildKind, Children, Observed};
 pub use settings::Settings;
-pub use step::{Apply, Delete, Event, EventType, FieldManager, Next, Plan, Step};
+pub use step::{
+    Apply, ArmDelete, ArmPatch, ArmPut, Delete, Event, EventType, ExportStep, FieldManager, Next, Plan, Step,
+};

@@ -1,10 +1,13 @@
 //! What a plan consists of: steps to take, the status to report, the events to publish, and when to look again.
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use api::Reason;
+use arm::{Difference, ResourceId};
 use serde_json::Value;
 
+use crate::azure::{ExportValue, SecretValue};
 use crate::child::ChildKind;
 
 /// What to do about one object, decided from one observation of the world.
@@ -27,6 +30,72 @@ pub enum Step {
     Apply(Apply),
     /// Delete an object, if it still is the one that was seen.
     Delete(Delete),
+    /// Add the finalizer to the object itself, or remove it.
+    Finalizer(bool),
+    /// Create or replace a resource in Azure.
+    ArmPut(ArmPut),
+    /// Change fields of a resource in Azure.
+    ArmPatch(ArmPatch),
+    /// Delete a resource in Azure.
+    ArmDelete(ArmDelete),
+    /// Write ids, addresses and keys into a Secret or ConfigMap.
+    Export(ExportStep),
+}
+
+/// A PUT of a resource in Azure.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArmPut {
+    /// The resource.
+    pub id: ResourceId,
+    /// The whole body, without values of Secrets.
+    pub body: Value,
+    /// The values of Secrets that go into the body.
+    pub secrets: Vec<SecretValue>,
+    /// Whether it does not exist yet.
+    pub create: bool,
+    /// The fields that change.
+    pub differences: Vec<Difference>,
+    /// Why it is needed.
+    pub why: String,
+}
+
+/// A PATCH of a resource in Azure.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArmPatch {
+    /// The resource.
+    pub id: ResourceId,
+    /// The fields to change.
+    pub body: Value,
+    /// The fields that change, with what they were.
+    pub differences: Vec<Difference>,
+    /// Why it is needed.
+    pub why: String,
+}
+
+/// A DELETE of a resource in Azure.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArmDelete {
+    /// The resource.
+    pub id: ResourceId,
+    /// The query, such as `forceToPurge=true`.
+    pub query: String,
+    /// Why it goes.
+    pub why: String,
+}
+
+/// A write of ids, addresses and keys into a Secret or ConfigMap.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ExportStep {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// Whether it is a Secret; else a ConfigMap.
+    pub secret: bool,
+    /// The values, or where to get them.
+    pub values: BTreeMap<String, ExportValue>,
+    /// The digest that tells whether it is up to date.
+    pub digest: String,
 }
 
 /// A server-side apply.
@@ -98,6 +167,24 @@ impl fmt::Display for Step {
                     formatter,
                     "delete {} {}/{}: {}",
                     delete.kind, delete.namespace, delete.name, delete.why
+                )
+            }
+            Self::Finalizer(true) => {
+                formatter.write_str("add the finalizer: resources in Azure must go first")
+            }
+            Self::Finalizer(false) => formatter.write_str("remove the finalizer: nothing is left in Azure"),
+            Self::ArmPut(put) => {
+                let verb = if put.create { "create" } else { "update" };
+                write!(formatter, "{verb} (PUT) {}: {}", put.id, put.why)
+            }
+            Self::ArmPatch(patch) => write!(formatter, "update (PATCH) {}: {}", patch.id, patch.why),
+            Self::ArmDelete(delete) => write!(formatter, "delete (DELETE) {}: {}", delete.id, delete.why),
+            Self::Export(export) => {
+                let kind = if export.secret { "Secret" } else { "ConfigMap" };
+                write!(
+                    formatter,
+                    "apply {kind} {}/{}: what it exports has changed",
+                    export.namespace, export.name
                 )
             }
         }

@@ -105,6 +105,7 @@ impl World {
         match step {
             Step::Apply(apply) => self.apply(apply),
             Step::Delete(delete) => self.delete(delete),
+            other => unreachable!("{other} is not a step on a cluster"),
         }
     }
 

@@ -128,7 +128,7 @@ impl Scene<'_> {
             Step::Apply(apply) if apply.kind == ChildKind::Deployment => {
                 seen.is_none_or(|seen| subset::difference(&apply.body["spec"], &seen.body["spec"]).is_some())
             }
-            Step::Apply(_) | Step::Delete(_) => false,
+            _ => false,
         })
     }
 

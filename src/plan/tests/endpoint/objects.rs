@@ -9,7 +9,7 @@ fn objects(endpoint: testkit::EndpointFixture) -> String {
     assert!(plan.steps.iter().all(|step| matches!(step, Step::Apply(_))), "a new Endpoint deletes nothing");
     let bodies = plan.steps.iter().filter_map(|step| match step {
         Step::Apply(apply) => Some(serde_json::to_string_pretty(&apply.body).expect("JSON is JSON")),
-        Step::Delete(_) => None,
+        _ => None,
     });
     bodies.collect::<Vec<_>>().join("\n---\n")
 }

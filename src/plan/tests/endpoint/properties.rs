@@ -263,6 +263,7 @@ fn reconcile_truthfully(world: &mut World) -> Plan<api::EndpointStatus> {
         let (kind, name) = match step {
             Step::Apply(apply) => (apply.kind, &apply.name),
             Step::Delete(delete) => (delete.kind, &delete.name),
+            other => panic!("{other}"),
         };
         assert_eq!(name, "churn");
         let seen = seen.children.get(&kind);
@@ -272,6 +273,7 @@ fn reconcile_truthfully(world: &mut World) -> Plan<api::EndpointStatus> {
         match step {
             Step::Apply(apply) => assert_eq!(apply.create, seen.is_none(), "{step}"),
             Step::Delete(delete) => assert_eq!(seen.map(|seen| &seen.uid), Some(&delete.uid)),
+            other => panic!("{other}"),
         }
     }
     plan

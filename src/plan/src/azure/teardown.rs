@@ -1,0 +1,175 @@
+//! What goes: resources that are no longer wanted, and everything when the object is deleted.
+use std::collections::BTreeSet;
+
+use api::Reason;
+use api::azure::{DeletionPolicy, ManagementMode, ResourceState};
+use api::meta::ConditionType;
+use arm::{OwnerAt, ResourceId};
+use serde_json::{Value, json};
+
+use super::judge::{Judgement, is_in_progress, provisioning_state};
+use super::owner::Claim;
+use super::wanted::{Compiled, Wanted, is_above};
+use super::{Outcome, Polled, Refusal, Sight, World, report, tracked, tracked_ids};
+use crate::condition::Statement;
+use crate::step::{ArmDelete, ArmPut, Next, Step};
+
+/// Resources of this object that are no longer wanted, those below others first.
+pub(super) fn surplus(world: &World, compiled: &Compiled) -> Vec<Judgement> {
+    let wanted: BTreeSet<&ResourceId> = compiled.wanted.iter().map(|it| &it.id).collect();
+    let mut ids: Vec<ResourceId> =
+        tracked_ids(&world.subject.status).into_iter().filter(|id| !wanted.contains(id)).collect();
+    ids.sort_by_key(|id| std::cmp::Reverse(id.as_str().len()));
+    ids.iter().filter_map(|id| leaving(world, id, None, "it is no longer wanted")).collect()
+}
+
+/// Where a resource stands that must go; `None` when it is gone or was never ours.
+fn leaving(world: &World, id: &ResourceId, wanted: Option<&Wanted>, why: &str) -> Option<Judgement> {
+    let old = tracked(&world.subject.status, id);
+    let mut judgement = Judgement::new(id, old.map_or(ResourceState::Unknown, |old| old.state));
+    judgement.owned = old.is_some_and(|old| old.owned);
+    match world.polled.get(id) {
+        Some(Polled::Running(operation)) => {
+            judgement.state = ResourceState::Deleting;
+            judgement.operation = Some(operation.clone());
+            return Some(judgement);
+        }
+        Some(Polled::Failed(error)) => judgement.failed = Some(error.clone()),
+        Some(Polled::Succeeded | Polled::Lost) | None => {}
+    }
+    let body = match world.seen.get(id) {
+        Some(Sight::Present(body)) => body,
+        Some(Sight::Absent) => return None,
+        None => return judgement.owned.then_some(judgement),
+    };
+    if !is_ours(world, id, body, judgement.owned) {
+        return None;
+    }
+    judgement.owned = true;
+    if is_in_progress(provisioning_state(body)) {
+        judgement.state = ResourceState::Deleting;
+        judgement.operation = Some(arm::Operation {
+            verb: arm::Verb::Delete,
+            shape: arm::OperationShape::Body,
+            url: id.to_string(),
+            started: world.now,
+            deadline: None,
+            poll_at: world.now,
+        });
+        return Some(judgement);
+    }
+    judgement.state =
+        if judgement.failed.is_some() { ResourceState::Failed } else { ResourceState::Deleting };
+    let archives = world.subject.management.deletion == Some(DeletionPolicy::Archive);
+    if archives && wanted.is_some_and(|wanted| wanted.archivable) {
+        judgement.step = Some(archive(id, body)?);
+    } else {
+        let query = wanted.map_or_else(|| default_query(body), |wanted| wanted.delete_query.clone());
+        judgement.step = Some(Step::ArmDelete(ArmDelete { id: id.clone(), query, why: why.to_owned() }));
+    }
+    Some(judgement)
+}
+
+/// The write that archives a version; `None` when it is archived.
+fn archive(id: &ResourceId, body: &Value) -> Option<Step> {
+    if body.pointer("/properties/isArchived") == Some(&json!(true)) {
+        return None;
+    }
+    let type_ = arm::resource_type(&id.type_())?;
+    let body = arm::merge(&json!({"properties": {"isArchived": true}}), body, type_);
+    Some(Step::ArmPut(ArmPut {
+        id: id.clone(),
+        body,
+        secrets: Vec::new(),
+        create: false,
+        differences: Vec::new(),
+        why: "the object is deleted, and its versions are archived".to_owned(),
+    }))
+}
+
+/// Whether a resource is this object's, so that it may be deleted: by its tag now, not by memory, where it bears tags.
+fn is_ours(world: &World, id: &ResourceId, body: &Value, was_owned: bool) -> bool {
+    let Some(type_) = arm::resource_type(&id.type_()) else { return false };
+    match (world.subject.owner.claim(body, type_), type_.owner) {
+        (Some(claim), _) => claim == Claim::Ours,
+        (None, OwnerAt::Parent | OwnerAt::Shared) => was_owned,
+        (None, _) => false,
+    }
+}
+
+/// A compute must be told what becomes of the machines below it.
+fn default_query(body: &Value) -> String {
+    let action = match body.pointer("/properties/computeType").and_then(Value::as_str) {
+        Some("Kubernetes" | "AKS" | "VirtualMachine" | "HDInsight" | "Databricks") => "Detach",
+        Some(_) => "Delete",
+        None => return String::new(),
+    };
+    format!("underlyingResourceAction={action}")
+}
+
+/// What to do about an object that is being deleted.
+pub(super) fn plan(world: &World) -> Outcome {
+    let subject = &world.subject;
+    if !subject.finalizer {
+        return report::only(world, &[], subject.status.resources.clone(), Vec::new(), Next::OnChange);
+    }
+    let keeps = subject.management.deletion == Some(DeletionPolicy::Orphan)
+        || subject.management.mode == ManagementMode::Plan;
+    let targets = if keeps { Vec::new() } else { targets(world) };
+    if targets.is_empty() {
+        let steps = vec![Step::Finalizer(false)];
+        return report::only(world, &[], Vec::new(), steps, Next::OnChange);
+    }
+    if let Some(refusal) = blocked(world, &targets) {
+        let says = |type_, holds| Statement::new(type_, holds, refusal.reason, refusal.message.clone());
+        let statements = [says(ConditionType::Ready, false), says(ConditionType::Stalled, true)];
+        return report::only(
+            world,
+            &statements,
+            subject.status.resources.clone(),
+            Vec::new(),
+            Next::OnChange,
+        );
+    }
+    let mut steps: Vec<Step> = targets.iter().filter_map(|it| it.step.clone()).collect();
+    if targets.iter().any(|it| it.operation.is_some()) {
+        // One thing at a time: what is being made must be there before it can be deleted.
+        steps.clear();
+    }
+    report::deleting(world, &targets, steps)
+}
+
+fn blocked(world: &World, targets: &[Judgement]) -> Option<Refusal> {
+    let subject = &world.subject;
+    let count = targets.len();
+    if subject.protected {
+        let message = format!(
+            "the object is being deleted, but its annotation {} keeps its {count} resources in Azure: remove the annotation, or set spec.management.deletion to Orphan",
+            api::azure::PROTECT_ANNOTATION
+        );
+        return Some(Refusal { reason: Reason::DeletionProtected, message });
+    }
+    (subject.management.mode == ManagementMode::Paused).then(|| {
+        let message = format!(
+            "the object is being deleted, but spec.management.mode is Paused: set it to Manage to delete {count} resources in Azure, or set spec.management.deletion to Orphan"
+        );
+        Refusal { reason: Reason::Paused, message }
+    })
+}
+
+/// Everything of this object that still exists, without what goes with something above it.
+fn targets(world: &World) -> Vec<Judgement> {
+    let wanted: Vec<&Wanted> =
+        world.compiled.as_ref().map(|it| it.wanted.iter().collect()).unwrap_or_default();
+    let mut ids: BTreeSet<ResourceId> = wanted.iter().map(|it| it.id.clone()).collect();
+    ids.extend(tracked_ids(&world.subject.status));
+    let find = |id: &ResourceId| wanted.iter().copied().find(|wanted| wanted.id == *id);
+    let all: Vec<Judgement> =
+        ids.iter().filter_map(|id| leaving(world, id, find(id), "the object is deleted")).collect();
+    let goes_with_another = |it: &Judgement| {
+        it.operation.is_none() && all.iter().any(|above| above.step.is_some() && is_above(&above.id, &it.id))
+    };
+    let mut targets: Vec<Judgement> = all.iter().filter(|it| !goes_with_another(it)).cloned().collect();
+    targets.sort_by_key(|it| std::cmp::Reverse(it.id.as_str().len()));
+    targets
+}
