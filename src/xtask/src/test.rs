@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::progress::step;
-use crate::{cluster, demo, generate, lint, python, readme, shell, tidy, tools};
+use crate::{azurite, cluster, demo, generate, lint, python, readme, shell, tidy, tools};
 
 /// Which part to run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
@@ -53,6 +53,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     if wanted(Part::Unit) {
         tools::ensure_only(&[tools::Module::Helm])?;
+        azurite::ensure()?;
         step("unit and property tests", || run(Part::Unit, &[("ORT_DYLIB_PATH", &library)]))?;
     }
     if wanted(Part::ControlPlane) {
