@@ -8,11 +8,14 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,7 +28,8 @@ import (
 
 // options are where the service is and how to be known there.
 type options struct {
-	endpoint, authority, subscription, group, token string
+	endpoint, authority, subscription, group string
+	tenant, client, secret                   string
 }
 
 // suite is one journey through the client; journeys share nothing, so that they run at the same time.
@@ -48,14 +52,19 @@ type steps struct {
 
 func main() {
 	var chosen options
-	flag.StringVar(&chosen.endpoint, "endpoint", "", "the address of Resource Manager")
-	flag.StringVar(&chosen.authority, "authority", "", "the address of the token endpoint, for nothing but the cloud's description")
+	flag.StringVar(&chosen.endpoint, "endpoint", os.Getenv("ARM_ENDPOINT"), "the address of Resource Manager")
+	flag.StringVar(&chosen.authority, "authority", "", "the address of the token endpoint; the endpoint's without it")
 	flag.StringVar(&chosen.subscription, "subscription", "11111111-1111-1111-1111-111111111111", "the subscription's id")
 	flag.StringVar(&chosen.group, "resource-group", "go-client", "the resource group")
-	flag.StringVar(&chosen.token, "token", "go-client", "the bearer token")
-	authorities := flag.String("ca", "", "a PEM file of certificate authorities to trust")
+	flag.StringVar(&chosen.tenant, "tenant", os.Getenv("ARM_TENANT"), "the tenant's id")
+	flag.StringVar(&chosen.client, "client-id", os.Getenv("ARM_CLIENT_ID"), "the service principal's client id")
+	flag.StringVar(&chosen.secret, "client-secret", os.Getenv("ARM_CLIENT_SECRET"), "its secret; without one a made-up token is sent")
+	authorities := flag.String("ca", os.Getenv("REQUESTS_CA_BUNDLE"), "a PEM file of certificate authorities to trust")
 	limit := flag.Duration("timeout", 2*time.Minute, "how long everything may take")
 	flag.Parse()
+	if chosen.authority == "" {
+		chosen.authority = chosen.endpoint
+	}
 	if err := run(chosen, *authorities, *limit); err != nil {
 		fmt.Fprintf(os.Stderr, "client: %v\n", err)
 		os.Exit(1)
@@ -105,8 +114,11 @@ func newFactory(chosen options, authorities string) (*ml.ClientFactory, error) {
 			return nil, fmt.Errorf("%s has no certificate", authorities)
 		}
 	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
-	return ml.NewClientFactory(chosen.subscription, fixed(chosen.token), &arm.ClientOptions{
+	transport := &http.Client{
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}},
+		Timeout:   30 * time.Second,
+	}
+	return ml.NewClientFactory(chosen.subscription, &credential{options: chosen, transport: transport}, &arm.ClientOptions{
 		ClientOptions: policy.ClientOptions{
 			Cloud: cloud.Configuration{
 				ActiveDirectoryAuthorityHost: chosen.authority,
@@ -115,7 +127,7 @@ func newFactory(chosen options, authorities string) (*ml.ClientFactory, error) {
 				},
 			},
 			InsecureAllowCredentialWithHTTP: true,
-			Transport:                       &http.Client{Transport: transport, Timeout: 30 * time.Second},
+			Transport:                       transport,
 			// The service is beside us and no answer of its is to be hidden by a retry.
 			Retry: policy.RetryOptions{MaxRetries: -1},
 		},
@@ -123,9 +135,40 @@ func newFactory(chosen options, authorities string) (*ml.ClientFactory, error) {
 	})
 }
 
-// fixed is a credential that always gives the same token.
-type fixed string
+// credential asks the token endpoint for a service principal's token. The client keeps the answer.
+type credential struct {
+	options
+	transport *http.Client
+}
 
-func (f fixed) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	return azcore.AccessToken{Token: string(f), ExpiresOn: time.Now().Add(time.Hour)}, nil
+func (c *credential) GetToken(ctx context.Context, asked policy.TokenRequestOptions) (token azcore.AccessToken, err error) {
+	if c.secret == "" {
+		return azcore.AccessToken{Token: "made-up", ExpiresOn: time.Now().Add(time.Hour)}, nil
+	}
+	form := url.Values{
+		"grant_type": {"client_credentials"}, "client_id": {c.client}, "client_secret": {c.secret},
+		"scope": {strings.Join(asked.Scopes, " ")},
+	}
+	address := strings.TrimSuffix(c.authority, "/") + "/" + c.tenant + "/oauth2/v2.0/token"
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		return token, err
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	response, err := c.transport.Do(request)
+	if err != nil {
+		return token, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	var answer struct {
+		Token   string `json:"access_token"`
+		Seconds int64  `json:"expires_in"`
+	}
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		return token, err
+	}
+	if response.StatusCode != http.StatusOK || answer.Token == "" {
+		return token, fmt.Errorf("the token endpoint answered %s", response.Status)
+	}
+	return azcore.AccessToken{Token: answer.Token, ExpiresOn: time.Now().Add(time.Duration(answer.Seconds) * time.Second)}, nil
 }
