@@ -25,7 +25,8 @@ pub use self::kinds::{AzureKind, KINDS, kind};
 pub use self::owner::{OWNER_TAG, Owner};
 pub use self::report::{operation_of, operation_status, planned};
 pub use self::wanted::{
-    Compiled, Export, ExportValue, Facts, Lookup, Output, Read, Requirement, SecretValue, Wanted,
+    Compiled, Export, ExportValue, FailureLog, Facts, Lookup, Output, Read, Requirement, SecretValue, Wanted,
+    with_log,
 };
 use crate::condition::Statement;
 use crate::failure::Failure;
@@ -150,9 +151,12 @@ fn manage(world: &World, compiled: &Compiled) -> Outcome {
     let surplus = teardown::surplus(world, compiled);
     let mut proposed: Vec<Step> = judgements.iter().filter_map(|it| it.step.clone()).collect();
     proposed.extend(surplus.iter().filter_map(|it| it.step.clone()));
-    let mut steps = runnable(world, compiled, &judgements);
+    let mut busy = busy(compiled, &judgements, &surplus);
+    let mut steps = runnable(world, compiled, &judgements, &mut busy);
     if steps.is_empty() && judgements.iter().all(Judgement::is_settled) {
-        steps.extend(surplus.iter().filter_map(|it| it.step.clone()));
+        let one_at_a_time = |it: &&Judgement| group(compiled, &it.id).is_none_or(|group| busy.insert(group));
+        let leaving = surplus.iter().filter(|it| it.step.is_some()).filter(one_at_a_time);
+        steps.extend(leaving.filter_map(|it| it.step.clone()));
         let export = wanted::exports(world, compiled);
         proposed.extend(export.iter().cloned());
         steps.extend(export);
@@ -168,15 +172,14 @@ fn manage(world: &World, compiled: &Compiled) -> Outcome {
 }
 
 /// The steps that need not wait for others.
-fn runnable(world: &World, compiled: &Compiled, judgements: &[Judgement]) -> Vec<Step> {
+fn runnable<'a>(
+    world: &World,
+    compiled: &'a Compiled,
+    judgements: &[Judgement],
+    busy: &mut BTreeSet<&'a ResourceId>,
+) -> Vec<Step> {
     let settled: BTreeSet<&ResourceId> =
         judgements.iter().filter(|it| it.is_settled()).map(|it| &it.id).collect();
-    let mut busy: BTreeSet<&ResourceId> = BTreeSet::new();
-    for (wanted, judgement) in compiled.wanted.iter().zip(judgements) {
-        if judgement.operation.is_some() {
-            busy.extend(&wanted.one_at_a_time_with);
-        }
-    }
     let mut steps = Vec::new();
     for (wanted, judgement) in compiled.wanted.iter().zip(judgements) {
         let Some(step) = &judgement.step else { continue };
@@ -187,6 +190,26 @@ fn runnable(world: &World, compiled: &Compiled, judgements: &[Judgement]) -> Vec
         }
     }
     steps
+}
+
+/// What is written one at a time and has an operation running, be it on something that goes.
+fn busy<'a>(
+    compiled: &'a Compiled,
+    judgements: &[Judgement],
+    surplus: &[Judgement],
+) -> BTreeSet<&'a ResourceId> {
+    let running = judgements.iter().chain(surplus).filter(|it| it.operation.is_some());
+    running.filter_map(|it| group(compiled, &it.id)).collect()
+}
+
+/// What a resource is written one at a time with: its own word or, once it is no longer wanted, that of its parent.
+fn group<'a>(compiled: &'a Compiled, id: &ResourceId) -> Option<&'a ResourceId> {
+    let own = compiled.wanted.iter().find(|it| it.id == *id);
+    let parent = || {
+        let parent = id.parent();
+        compiled.wanted.iter().find(|it| Some(&it.id) == parent.as_ref())
+    };
+    own.or_else(parent)?.one_at_a_time_with.as_ref()
 }
 
 /// The first requirement that does not hold.

@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use api::Reason;
-use arm::ResourceId;
+use arm::{ArmError, ResourceId};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -82,6 +82,33 @@ pub struct Wanted {
     pub delete_query: String,
     /// Whether it can be archived by `properties.isArchived`.
     pub archivable: bool,
+    /// Actions whose answer tells more when an operation on it has failed; the first answer that says anything counts.
+    pub on_failure: Vec<FailureLog>,
+}
+
+/// An action of a resource whose answer tells why an operation on it has failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailureLog {
+    /// The action, such as `getLogs`, which is sent by POST.
+    pub action: &'static str,
+    /// What is sent with it.
+    pub body: Value,
+    /// Where the log stands in the answer, as a JSON pointer.
+    pub pointer: &'static str,
+}
+
+/// The most of a log that a condition shows: its end, where the cause stands.
+const LOG_LIMIT: usize = 1500;
+
+/// A failure with the end of the log that goes with it.
+pub fn with_log(mut error: ArmError, log: &str) -> ArmError {
+    let log = log.trim();
+    if !log.is_empty() {
+        let skipped = log.chars().count().saturating_sub(LOG_LIMIT);
+        let tail: String = log.chars().skip(skipped).collect();
+        error.message = format!("{}\nthe end of its log:\n{}", error.message.trim(), tail.trim());
+    }
+    error
 }
 
 impl Wanted {
@@ -96,6 +123,7 @@ impl Wanted {
             one_at_a_time_with: None,
             delete_query: String::new(),
             archivable: false,
+            on_failure: Vec::new(),
         }
     }
 }
