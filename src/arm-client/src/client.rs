@@ -10,7 +10,7 @@ use crate::coalesce::Waiting;
 use crate::config::Config;
 use crate::credential::CredentialSource;
 use crate::error::{BuildError, causes};
-use crate::identity::Identity;
+use crate::identity::{Fetch, Identity};
 use crate::provider::Provider;
 use crate::session::Session;
 
@@ -24,7 +24,7 @@ pub(crate) struct Inner {
     pub(crate) transport: reqwest::Client,
     pub(crate) buckets: Buckets,
     pub(crate) waiting: Waiting,
-    provider: Arc<Provider>,
+    fetch: Arc<Fetch>,
     identities: Mutex<HashMap<CredentialSource, Arc<Identity>>>,
 }
 
@@ -40,12 +40,16 @@ impl Client {
             scope: config.cloud.scope(),
             timeout: config.timeout,
         });
+        let fetch = move |source: CredentialSource| {
+            let provider = provider.clone();
+            Box::pin(async move { provider.fetch(&source).await }) as _
+        };
         Ok(Self(Arc::new(Inner {
             base,
             transport,
             buckets: Buckets::new(config.limits),
             waiting: Waiting::default(),
-            provider,
+            fetch: Arc::new(fetch),
             identities: Mutex::default(),
             config,
         })))
@@ -64,7 +68,7 @@ impl Client {
             // Secrets that were rotated leave identities behind that nobody uses any more.
             identities.retain(|_, identity| Arc::strong_count(identity) > 1 || identity.is_recent());
             let observer = inner.config.observer.clone();
-            let identity = Arc::new(Identity::new(source.clone(), inner.provider.clone(), observer));
+            let identity = Arc::new(Identity::new(source.clone(), inner.fetch.clone(), observer));
             identities.insert(source.clone(), identity.clone());
             identity
         });

@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arm::ErrorClass;
+use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::config::{Call, Observer};
 use crate::credential::{CredentialSource, Secret};
-use crate::provider::{Provider, Token, TokenError};
+use crate::provider::{Token, TokenError};
 
 #[cfg(test)]
 mod tests;
@@ -25,10 +26,14 @@ const SPACING: Duration = Duration::from_mins(1);
 const BACK_OFF: [Duration; 4] =
     [Duration::from_secs(10), Duration::from_secs(30), Duration::from_mins(1), Duration::from_secs(90)];
 
+/// How a token is got.
+pub(crate) type Fetch =
+    dyn Fn(CredentialSource) -> BoxFuture<'static, Result<Token, TokenError>> + Send + Sync;
+
 /// One identity, with its token.
 pub(crate) struct Identity {
     pub(crate) source: CredentialSource,
-    provider: Arc<Provider>,
+    fetch: Arc<Fetch>,
     observer: Option<Arc<dyn Observer>>,
     state: Mutex<State>,
     /// Held while a token is fetched, so that there is one request in flight.
@@ -59,11 +64,11 @@ struct Failure {
 impl Identity {
     pub(crate) fn new(
         source: CredentialSource,
-        provider: Arc<Provider>,
+        fetch: Arc<Fetch>,
         observer: Option<Arc<dyn Observer>>,
     ) -> Self {
         let state = Mutex::new(State { used: Instant::now(), token: None, failure: None, forced: None });
-        Self { source, provider, observer, state, fetching: tokio::sync::Mutex::default() }
+        Self { source, fetch, observer, state, fetching: tokio::sync::Mutex::default() }
     }
 
     /// Whether it was used a short time ago, so that its token is worth keeping.
@@ -133,7 +138,7 @@ impl Identity {
             return Err(failure.error.clone());
         }
         let begun = Instant::now();
-        let fetched = self.provider.fetch(&self.source).await;
+        let fetched = (self.fetch)(self.source.clone()).await;
         self.observe(&fetched, begun.elapsed());
         match fetched {
             Ok(token) => Ok(self.keep(token)),
