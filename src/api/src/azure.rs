@@ -35,6 +35,13 @@ pub struct SecretKey {
     pub key: String,
 }
 
+/// The schema of a value of a tag, label or setting: a bounded string, for
+/// `#[schemars(with = "BTreeMap<String, ShortText>")]`.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub struct ShortText(#[schemars(length(max = 256))] String);
+
 /// Who talks to Azure for this object.
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

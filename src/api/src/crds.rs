@@ -9,10 +9,16 @@ use kube::CustomResourceExt as _;
 /// Each defaults `status.observedGeneration` to -1: tools that wait for an object would otherwise take a fresh one,
 /// which has no status yet, for a finished one.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    [crate::DataAsset::crd(), crate::Endpoint::crd(), crate::ServingRuntime::crd()]
-        .into_iter()
-        .map(with_status_default)
-        .collect()
+    [
+        crate::Compute::crd(),
+        crate::DataAsset::crd(),
+        crate::Endpoint::crd(),
+        crate::Model::crd(),
+        crate::ServingRuntime::crd(),
+    ]
+    .into_iter()
+    .map(with_status_default)
+    .collect()
 }
 
 fn with_status_default(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {

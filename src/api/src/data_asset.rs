@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::azure::{AzureAccess, AzureStatus, LocalReference, Management};
+use crate::azure::{AzureAccess, AzureStatus, LocalReference, Management, ShortText};
 
 /// A named, versioned data set of a workspace.
 ///
@@ -79,7 +79,7 @@ pub struct DataAssetSpec {
     pub description: Option<String>,
     /// Tags in Azure.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 40))]
+    #[schemars(with = "BTreeMap<String, ShortText>", extend("maxProperties" = 40))]
     pub tags: BTreeMap<String, String>,
 }
 

@@ -3,16 +3,21 @@
 //! Invariant: no IO and no logic beyond the types; doc comments of fields are documentation for the author of a manifest.
 
 pub mod azure;
+pub mod compute;
 mod crds;
 pub mod data_asset;
 pub mod endpoint;
+pub mod identity;
 pub mod meta;
+pub mod model;
 pub mod reason;
 pub mod serving_runtime;
 
+pub use compute::{Compute, ComputeSpec};
 pub use crds::crds;
 pub use data_asset::{DataAsset, DataAssetSpec};
 pub use endpoint::{Endpoint, EndpointSpec, EndpointStatus};
+pub use model::{Model, ModelSpec};
 pub use reason::Reason;
 pub use serving_runtime::{ServingRuntime, ServingRuntimeSpec, ServingRuntimeStatus};
 

@@ -95,6 +95,8 @@ reasons! {
     Planned => "Read status.plan, then set spec.management.mode to Manage.",
     /// Another object that this one needs does not exist or is not ready.
     DependencyNotReady => "Create the object that the message names, or wait for it.",
+    /// The Kubernetes cluster that is to be attached can't be reached by Azure, or does not exist.
+    ClusterNotConnected => "Connect the cluster: az connectedk8s connect; or wait until its agents answer again.",
     /// The resources in Azure are being deleted.
     Deleting => "",
     /// The object is being deleted, and its resources in Azure may not be.

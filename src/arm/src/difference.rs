@@ -18,8 +18,8 @@ pub struct Difference {
     pub create_only: bool,
 }
 
-/// Every wanted field that Azure does not have. Fields that are not wanted are left alone, and so are fields that can
-/// only be written.
+/// Every wanted field that Azure does not have. Fields that are not wanted, or wanted to be null, are left alone, and so
+/// are fields that can only be written.
 pub fn differences(wanted: &Value, actual: &Value, type_: &ResourceType) -> Vec<Difference> {
     let mut found = Vec::new();
     collect(&mut found, String::new(), wanted, actual, type_);
@@ -27,7 +27,8 @@ pub fn differences(wanted: &Value, actual: &Value, type_: &ResourceType) -> Vec<
 }
 
 fn collect(found: &mut Vec<Difference>, field: String, wanted: &Value, actual: &Value, type_: &ResourceType) {
-    if type_.write_only.contains(&field.as_str()) || is_nothing(wanted) && is_nothing(actual) {
+    let is_left_alone = wanted.is_null() || type_.write_only.contains(&field.as_str());
+    if is_left_alone || is_nothing(wanted) && is_nothing(actual) {
         return;
     }
     match (wanted, actual) {
@@ -41,7 +42,14 @@ fn collect(found: &mut Vec<Difference>, field: String, wanted: &Value, actual: &
         (Value::Object(wanted), Value::Object(_) | Value::Null) => {
             for (key, value) in wanted {
                 let escaped = key.replace('~', "~0").replace('/', "~1");
-                collect(found, format!("{field}/{escaped}"), value, lookup(actual, key), type_);
+                let (field, actual) = (format!("{field}/{escaped}"), lookup(actual, key));
+                if key.starts_with('/') && actual.is_null() && !value.is_null() {
+                    // An identity is wanted by its key alone: its value is empty.
+                    let (wanted, actual) = (value.clone(), Value::Null);
+                    found.push(Difference { field, wanted, actual, create_only: false });
+                } else {
+                    collect(found, field, value, actual, type_);
+                }
             }
         }
         (Value::Array(wanted), Value::Array(actual)) if wanted.len() == actual.len() => {
@@ -95,15 +103,35 @@ fn is_same(field: &str, wanted: &Value, actual: &Value) -> bool {
     }
 }
 
-/// Ids and kinds are compared without regard to case, locations without regard to spaces too.
+/// Ids and kinds are compared without regard to case, locations and types of identity without regard to spaces too.
 fn is_same_text(field: &str, wanted: &str, actual: &str) -> bool {
     let last = field.rsplit('/').next().unwrap_or_default();
     match last {
-        "location" | "computeLocation" => {
+        "location" | "computeLocation" | "type" => {
             wanted.replace(' ', "").eq_ignore_ascii_case(&actual.replace(' ', ""))
         }
         "kind" => wanted.eq_ignore_ascii_case(actual),
-        _ => wanted.starts_with('/') && wanted.eq_ignore_ascii_case(actual),
+        _ if wanted.starts_with('/') => wanted.eq_ignore_ascii_case(actual),
+        _ => is_same_datastore_path(wanted, actual),
+    }
+}
+
+/// `azureml://datastores/D/paths/P` is short for the address that names the workspace too, which Azure gives back.
+fn is_same_datastore_path(wanted: &str, actual: &str) -> bool {
+    let short = |text: &'_ str| {
+        let path = text.strip_prefix("azureml://")?;
+        let is_long = path.get(..14).is_some_and(|start| start.eq_ignore_ascii_case("subscriptions/"));
+        if path.starts_with("datastores/") {
+            return Some((false, path.to_owned()));
+        }
+        let at = path.find("/datastores/").filter(|_| is_long)?;
+        Some((true, path[at + 1..].to_owned()))
+    };
+    match (short(wanted), short(actual)) {
+        (Some((wanted_is_long, wanted)), Some((actual_is_long, actual))) => {
+            wanted_is_long != actual_is_long && wanted == actual
+        }
+        _ => false,
     }
 }
 
@@ -141,7 +169,7 @@ pub fn merge(wanted: &Value, actual: &Value, type_: &ResourceType) -> Value {
 fn overlay(under: &mut Value, over: &Value) {
     match (under, over) {
         (Value::Object(under), Value::Object(over)) => {
-            for (key, value) in over {
+            for (key, value) in over.iter().filter(|(_, value)| !value.is_null()) {
                 overlay(under.entry(key).or_insert(Value::Null), value);
             }
         }
@@ -177,15 +205,44 @@ mod tests {
         let wanted = json!({
             "location": "West Europe", "kind": "Default", "properties": {
                 "storageAccount": "/subscriptions/S/resourceGroups/g", "timeout": "PT5M", "capacity": 1,
-                "nothing": null, "tags": {},
+                "nothing": null, "left": null, "tags": {}, "dataUri": "azureml://datastores/d/paths/p/",
             },
         });
         let actual = json!({
             "location": "westeurope", "kind": "default", "more": 1, "properties": {
                 "storageAccount": "/subscriptions/s/resourcegroups/G", "timeout": "PT300S", "capacity": 1.0,
+                "left": "alone",
+                "dataUri": "azureml://subscriptions/S/resourcegroups/g/workspaces/w/datastores/d/paths/p/",
             },
         });
         assert_eq!(differences(&wanted, &actual, compute()), []);
+        assert_eq!(merge(&wanted, &actual, compute())["properties"]["left"], "alone");
+    }
+
+    #[test]
+    fn an_identity_that_is_not_assigned_is_a_difference() {
+        let identity = |type_: &str, ids: &[&str]| {
+            let ids: Value = ids.iter().map(|id| ((*id).to_owned(), json!({}))).collect::<Map<_, _>>().into();
+            json!({"identity": {"type": type_, "userAssignedIdentities": ids}})
+        };
+        let actual = identity("SystemAssigned, UserAssigned", &["/subscriptions/s/A"]);
+        let same = identity("SystemAssigned,UserAssigned", &["/subscriptions/S/a"]);
+        assert_eq!(differences(&same, &actual, compute()), []);
+        let more = identity("SystemAssigned,UserAssigned", &["/subscriptions/s/a", "/subscriptions/s/b"]);
+        let found = differences(&more, &actual, compute());
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].field, "/identity/userAssignedIdentities/~1subscriptions~1s~1b");
+    }
+
+    #[test]
+    fn another_path_of_a_datastore_is_a_difference() {
+        let uri = |uri: &str| json!({"properties": {"dataUri": uri}});
+        let long = uri("azureml://subscriptions/s/resourcegroups/g/workspaces/w/datastores/d/paths/p");
+        for wanted in
+            ["azureml://datastores/d/paths/q", "azureml://datastores/e/paths/p", "https://d/paths/p"]
+        {
+            assert_eq!(differences(&uri(wanted), &long, compute()).len(), 1, "{wanted}");
+        }
     }
 
     #[test]

@@ -63,6 +63,16 @@ const PLAIN: ResourceType = ResourceType {
 
 const ASSET: ResourceType = ResourceType { owner: OwnerAt::PropertiesTags, create_only: &[], ..PLAIN };
 
+const MODEL_VERSION: &[&str] = &["/properties/modelUri", "/properties/modelType", "/properties/flavors"];
+
+const ENVIRONMENT_VERSION: &[&str] = &[
+    "/properties/image",
+    "/properties/condaFile",
+    "/properties/build",
+    "/properties/osType",
+    "/properties/inferenceConfig",
+];
+
 /// Every resource type that is managed or read.
 pub const RESOURCE_TYPES: &[ResourceType] = &[
     ResourceType {
@@ -104,7 +114,11 @@ pub const RESOURCE_TYPES: &[ResourceType] = &[
             "/properties/properties/remoteLoginPortPublicAccess",
             "/properties/properties/personalComputeInstanceSettings",
             "/properties/properties/namespace",
+            "/properties/properties/applicationSharingPolicy",
+            "/properties/properties/sshSettings",
         ],
+        // Accounts and scripts come back in part or not at all.
+        write_only: &["/properties/properties/userAccountCredentials", "/properties/properties/setupScripts"],
         ..PLAIN
     },
     ResourceType {
@@ -131,18 +145,13 @@ pub const RESOURCE_TYPES: &[ResourceType] = &[
     ResourceType { name: "Microsoft.MachineLearningServices/workspaces/models", ..ASSET },
     ResourceType {
         name: "Microsoft.MachineLearningServices/workspaces/models/versions",
-        create_only: &["/properties/modelUri", "/properties/modelType", "/properties/flavors"],
+        create_only: MODEL_VERSION,
         ..ASSET
     },
     ResourceType { name: "Microsoft.MachineLearningServices/workspaces/environments", ..ASSET },
     ResourceType {
         name: "Microsoft.MachineLearningServices/workspaces/environments/versions",
-        create_only: &[
-            "/properties/image",
-            "/properties/condaFile",
-            "/properties/build",
-            "/properties/osType",
-        ],
+        create_only: ENVIRONMENT_VERSION,
         ..ASSET
     },
     ResourceType {
@@ -195,7 +204,19 @@ pub const RESOURCE_TYPES: &[ResourceType] = &[
     ResourceType { name: "Microsoft.MachineLearningServices/registries/models", ..ASSET },
     ResourceType {
         name: "Microsoft.MachineLearningServices/registries/models/versions",
-        create_only: &["/properties/modelUri", "/properties/modelType"],
+        create_only: MODEL_VERSION,
+        ..ASSET
+    },
+    ResourceType { name: "Microsoft.MachineLearningServices/registries/environments", ..ASSET },
+    ResourceType {
+        name: "Microsoft.MachineLearningServices/registries/environments/versions",
+        create_only: ENVIRONMENT_VERSION,
+        ..ASSET
+    },
+    ResourceType { name: "Microsoft.MachineLearningServices/registries/codes", ..ASSET },
+    ResourceType {
+        name: "Microsoft.MachineLearningServices/registries/codes/versions",
+        create_only: &["/properties/codeUri"],
         ..ASSET
     },
     ResourceType {
