@@ -207,6 +207,10 @@ impl Subject<'_> {
             Place::Runtimes => "kubectl mlops status servingruntime -A".to_owned(),
             Place::Quota => format!("kubectl describe resourcequota,limitrange -n {namespace}"),
             Place::Installation => "kubectl mlops check".to_owned(),
+            Place::Portal => {
+                let portal = "jsonpath={.status.portalUrl}{.status.azure.portalUrl}";
+                format!("kubectl get {kind} {name} -n {namespace} -o {portal}")
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use plan::Settings;
 
 /// Serves machine-learning models on Kubernetes, as declared by custom resources.
 #[derive(Debug, Parser)]
@@ -38,6 +39,10 @@ pub struct Options {
     /// The image of the model server, which also fetches models for other containers.
     #[arg(long, env = "MLOPS_MODEL_SERVER_IMAGE", default_value = "mlops-model-server:latest")]
     pub model_server_image: String,
+    /// Hosts that models may come from although they are not public, separated by commas: names, *.ENDING, addresses and
+    /// ranges.
+    #[arg(long, env = "MLOPS_MODEL_ALLOWED_HOSTS", value_delimiter = ',')]
+    pub model_allowed_hosts: Vec<String>,
     /// A namespace to watch; repeat for several. Without it, all namespaces.
     #[arg(long = "watch-namespace", env = "MLOPS_WATCH_NAMESPACES", value_delimiter = ',')]
     pub watch_namespaces: Vec<String>,
@@ -59,9 +64,36 @@ pub struct Options {
     /// How many objects are worked on at once.
     #[arg(long, env = "MLOPS_WORKERS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub workers: u16,
+    /// How many objects with resources in Azure are worked on at once: their calls may wait long for their turn.
+    #[arg(long, env = "MLOPS_AZURE_WORKERS", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub azure_workers: u16,
+    /// After how many seconds resources in Azure are read again, to see what was changed there.
+    #[arg(long, env = "MLOPS_AZURE_SYNC_SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub azure_sync_seconds: u64,
+    /// A file of certificates (PEM) that are trusted for Azure, beside those of the system.
+    #[arg(long, env = "MLOPS_AZURE_CA_FILE")]
+    pub azure_ca_file: Option<std::path::PathBuf>,
+    /// The share of Azure's limits on calls that this operator may use, in percent, when others use the same identity.
+    #[arg(long, env = "MLOPS_AZURE_LIMITS_PERCENT", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub azure_limits_percent: Option<u32>,
+    /// The identity of this cluster in the owner tags of resources in Azure; the uid of the namespace kube-system
+    /// without it. Two clusters must not share one.
+    #[arg(long, env = "MLOPS_CLUSTER_ID")]
+    pub cluster_id: Option<String>,
     /// Where to send traces by OTLP over HTTP, such as <http://collector:4318>. Without it, nowhere.
     #[arg(long, env = "MLOPS_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
+}
+
+impl Options {
+    /// What plans depend on.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            operator_namespace: self.operator_namespace.clone(),
+            model_server_image: self.model_server_image.clone(),
+            model_allowed_hosts: self.model_allowed_hosts.clone(),
+        }
+    }
 }
 
 /// The log format.

@@ -3,19 +3,39 @@
 //! Invariant: every write of an object that a plan asks for happens here, and only while the lease holds.
 use std::time::Duration;
 
+use api::azure::FINALIZER;
+use arm::{Operation, ResourceId, Seen};
 use kube::api::{ApiResource, DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
 use kube::{Api, Client};
 use plan::failure::{Class, Failure};
 use plan::{Apply, Delete, FieldManager, Step};
+use serde_json::json;
 
+use crate::decision::Decision;
 use crate::failure::{classify, timed_out};
+use crate::kinds::Kind;
 use crate::lease::Leadership;
 use crate::object::ObjectName;
 use crate::resource::{Object, child_resource};
 use crate::store::{Sight, Source, Store};
 
+mod azure;
+
 /// The longest that one call may take: shorter than what remains of a lease that was just renewed.
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(5);
+
+/// What became of a step.
+#[derive(Debug)]
+pub(crate) enum Done {
+    /// It is written.
+    Written,
+    /// A resource in Azure is written, or gone.
+    Resource(ResourceId, Seen),
+    /// An operation in Azure has begun.
+    Started(ResourceId, Operation),
+    /// The object itself may be gone.
+    Gone,
+}
 
 /// What the executor works with.
 #[derive(Clone)]
@@ -27,11 +47,52 @@ pub(crate) struct Executor {
 
 impl Executor {
     /// Performs one step. What the API server answers is put into the store, so that the next plan sees it.
-    pub(crate) async fn execute(&self, owner_uid: &str, step: &Step) -> Result<(), Failure> {
+    pub(crate) async fn execute(
+        &self,
+        kind: &Kind,
+        decision: &Decision,
+        step: &Step,
+    ) -> Result<Done, Failure> {
         match step {
-            Step::Apply(apply) => self.apply(owner_uid, apply).await,
-            Step::Delete(delete) => self.delete(delete).await,
+            Step::Apply(apply) => self.apply(decision.uid(), apply).await.map(|()| Done::Written),
+            Step::Delete(delete) => self.delete(delete).await.map(|()| Done::Written),
+            Step::Finalizer(present) => self.finalizer(kind, decision, *present).await,
+            Step::ArmPut(_) | Step::ArmPatch(_) | Step::ArmDelete(_) | Step::Export(_) => {
+                azure::execute(self, kind, decision, step).await
+            }
         }
+    }
+
+    /// Adds the finalizer to an object, or removes it.
+    async fn finalizer(&self, kind: &Kind, decision: &Decision, present: bool) -> Result<Done, Failure> {
+        let resource = (kind.resource)();
+        let metadata = &decision.metadata;
+        let (namespace, name) =
+            (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default());
+        let mut finalizers = metadata.finalizers.clone().unwrap_or_default();
+        finalizers.retain(|finalizer| finalizer != FINALIZER);
+        if present {
+            finalizers.push(FINALIZER.to_owned());
+        }
+        let what = format!("write the finalizer of {} {namespace}/{name}", resource.kind);
+        // The version makes sure that nobody else's finalizer is lost.
+        let body =
+            json!({"metadata": {"finalizers": finalizers, "resourceVersion": metadata.resource_version}});
+        let api = self.api(namespace, &resource);
+        let parameters =
+            PatchParams { field_manager: Some(api::meta::MANAGER.to_owned()), ..PatchParams::default() };
+        let object = match self.call_kube(&what, api.patch(name, &parameters, &Patch::Merge(&body))).await? {
+            Ok(object) => object,
+            Err(kube::Error::Api(status)) if status.code == 404 && !present => return Ok(Done::Gone),
+            Err(error) => return Err(classify(&what, &error)),
+        };
+        let source = Source::Primary(kind.primary);
+        if present {
+            self.store.apply(source, Sight::from(object));
+            return Ok(Done::Written);
+        }
+        self.store.delete(source, &ObjectName::new(namespace, name), u64::MAX);
+        Ok(Done::Gone)
     }
 
     async fn apply(&self, owner_uid: &str, step: &Apply) -> Result<(), Failure> {

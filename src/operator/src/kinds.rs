@@ -1,39 +1,66 @@
 //! The table of kinds that are reconciled: a further kind is a further line.
-use api::{Endpoint, ServingRuntime};
-use jiff::Timestamp;
+use api::{DataAsset, Endpoint, ServingRuntime};
+use futures::future::BoxFuture;
 use kube::api::ApiResource;
-use plan::Settings;
+use plan::azure::AzureKind;
 
+use crate::context::{Context, Fresh};
 use crate::decision::Decision;
 use crate::object::{ObjectName, Primary};
 use crate::observe;
-use crate::store::Store;
+
+/// Observes one object and decides what to do about it; `None` when it does not exist or is on its way out.
+pub(crate) type Decide = for<'a> fn(
+    &'a Context,
+    &'a Kind,
+    &'a ObjectName,
+    &'a mut Fresh,
+) -> BoxFuture<'a, anyhow::Result<Option<Decision>>>;
 
 /// What the loop needs to know of a kind.
 #[derive(Clone, Copy)]
-pub struct Kind {
+pub(crate) struct Kind {
     /// Which kind.
-    pub primary: Primary,
+    pub(crate) primary: Primary,
     /// Its name in metrics and logs.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Its coordinates in the API.
-    pub resource: fn() -> ApiResource,
-    /// Observes one object and decides what to do about it; `None` when it does not exist or is on its way out.
-    pub decide: fn(&Store, &ObjectName, &Settings, Timestamp) -> anyhow::Result<Option<Decision>>,
+    pub(crate) resource: fn() -> ApiResource,
+    /// Observes and decides.
+    pub(crate) decide: Decide,
+}
+
+const fn azure(primary: Primary, name: &'static str, resource: fn() -> ApiResource) -> Kind {
+    let decide: Decide =
+        |context, kind, name, fresh| Box::pin(observe::azure::decide(context, kind, name, fresh));
+    Kind { primary, name, resource, decide }
 }
 
 /// Every kind that is reconciled.
-pub const KINDS: [Kind; 2] = [
+pub(crate) const KINDS: [Kind; 3] = [
     Kind {
         primary: Primary::Endpoint,
         name: "endpoint",
         resource: || ApiResource::erase::<Endpoint>(&()),
-        decide: observe::endpoint::decide,
+        decide: |context, kind, name, fresh| Box::pin(observe::endpoint::decide(context, kind, name, fresh)),
     },
     Kind {
         primary: Primary::ServingRuntime,
         name: "servingruntime",
         resource: || ApiResource::erase::<ServingRuntime>(&()),
-        decide: observe::serving_runtime::decide,
+        decide: |context, _, name, _| Box::pin(async { observe::serving_runtime::decide(context, name) }),
     },
+    azure(Primary::DataAsset, "dataasset", || ApiResource::erase::<DataAsset>(&())),
 ];
+
+impl Kind {
+    /// The line of a kind, by the name that manifests give.
+    pub(crate) fn named(kind: &str) -> Option<&'static Self> {
+        KINDS.iter().find(|it| it.name == kind.to_ascii_lowercase())
+    }
+
+    /// How the part of it that is in Azure is planned.
+    pub(crate) fn azure_kind(&self) -> Option<&'static AzureKind> {
+        plan::azure::KINDS.iter().find(|it| it.kind.to_ascii_lowercase() == self.name)
+    }
+}

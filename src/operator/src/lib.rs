@@ -7,13 +7,15 @@
 //! ```
 //!
 //! Invariant: `execute` and `report` are the only places that write, and write nothing once the lease has expired.
-//! Invariant: no Secret and no ConfigMap is watched or read.
+//! Invariant: no Secret and no ConfigMap is watched; a Secret is read only when an object of its namespace names it.
 
 pub mod arguments;
+mod azure;
+mod context;
 mod decision;
 mod execute;
 mod failure;
-pub mod kinds;
+mod kinds;
 mod lease;
 pub mod metrics;
 mod object;

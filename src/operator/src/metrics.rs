@@ -23,16 +23,34 @@ struct Inner {
     watch_restarts: IntCounterVec,
     objects: IntGaugeVec,
     leader: IntGauge,
+    arm_calls: IntCounterVec,
+    arm_duration: HistogramVec,
+    arm_wait: HistogramVec,
 }
 
 /// Reconciles take 0.3 ms without a write and 30 ms with six; an API server in trouble answers within seconds.
 const BUCKETS: [f64; 10] = [0.000_5, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0];
+
+/// Azure Resource Manager takes tens of milliseconds to seconds; a full bucket makes a call wait for minutes.
+const ARM_BUCKETS: [f64; 8] = [0.01, 0.05, 0.25, 1.0, 5.0, 20.0, 60.0, 300.0];
+
+impl arm_client::Observer for Metrics {
+    fn on_call(&self, call: &arm_client::Call<'_>) {
+        self.0.arm_calls.with_label_values(&[call.method, call.resource_type, call.outcome]).inc();
+        self.0.arm_duration.with_label_values(&[call.method]).observe(call.duration.as_secs_f64());
+        self.0.arm_wait.with_label_values(&[call.method]).observe(call.waited.as_secs_f64());
+    }
+}
 
 impl Metrics {
     /// Every metric, at zero.
     pub fn new() -> Result<Self, prometheus::Error> {
         let counter = |name: &str, help: &str, labels: &[&str]| {
             IntCounterVec::new(Opts::new(format!("mlops_operator_{name}"), help), labels)
+        };
+        let seconds = |name: &str, help: &str| {
+            let options = HistogramOpts::new(format!("mlops_operator_{name}"), help);
+            HistogramVec::new(options.buckets(ARM_BUCKETS.to_vec()), &["method"])
         };
         let inner = Inner {
             registry: Registry::new(),
@@ -65,6 +83,16 @@ impl Metrics {
                 &["controller", "ready"],
             )?,
             leader: IntGauge::new("mlops_operator_leader", "1 while this replica works, else 0")?,
+            arm_calls: counter(
+                "arm_calls_total",
+                "Calls of Azure Resource Manager, by method, resource type and status, or why there was none",
+                &["method", "type", "outcome"],
+            )?,
+            arm_duration: seconds("arm_call_duration_seconds", "Time until Azure Resource Manager answered")?,
+            arm_wait: seconds(
+                "arm_call_wait_seconds",
+                "Time that a call waited for its turn, so that Azure's limits are kept",
+            )?,
         };
         for collector in inner.collectors() {
             inner.registry.register(collector)?;
@@ -81,6 +109,11 @@ impl Metrics {
         let step = match step {
             Step::Apply(_) => "apply",
             Step::Delete(_) => "delete",
+            Step::Finalizer(_) => "finalizer",
+            Step::ArmPut(_) => "arm_put",
+            Step::ArmPatch(_) => "arm_patch",
+            Step::ArmDelete(_) => "arm_delete",
+            Step::Export(_) => "export",
         };
         self.0.steps.with_label_values(&[controller, step, if done { "done" } else { "failed" }]).inc();
     }
@@ -114,7 +147,7 @@ impl Metrics {
 }
 
 impl Inner {
-    fn collectors(&self) -> [Box<dyn Collector>; 7] {
+    fn collectors(&self) -> [Box<dyn Collector>; 10] {
         [
             Box::new(self.reconciliations.clone()),
             Box::new(self.duration.clone()),
@@ -123,6 +156,9 @@ impl Inner {
             Box::new(self.watch_restarts.clone()),
             Box::new(self.objects.clone()),
             Box::new(self.leader.clone()),
+            Box::new(self.arm_calls.clone()),
+            Box::new(self.arm_duration.clone()),
+            Box::new(self.arm_wait.clone()),
         ]
     }
 }

@@ -2,23 +2,61 @@
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::Value;
 
 /// A kind that is reconciled.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Primary {
+pub(crate) enum Primary {
     /// `Endpoint`.
     Endpoint,
     /// `ServingRuntime`.
     ServingRuntime,
+    /// `MLWorkspace`.
+    MlWorkspace,
+    /// `Compute`.
+    Compute,
+    /// `DataAsset`.
+    DataAsset,
+    /// `Model`.
+    Model,
+    /// `ModelRegistry`.
+    ModelRegistry,
+}
+
+/// The workers that an object is for: calls to Azure may wait long, and must not hold up what runs on the cluster.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Lane {
+    /// Nothing but the API server is called.
+    Cluster,
+    /// Azure is called.
+    Azure,
+}
+
+/// The kinds of objects that fields of a spec name, by the field.
+const REFERENCES: [(&str, Primary); 5] = [
+    ("workspaceRef", Primary::MlWorkspace),
+    ("hubRef", Primary::MlWorkspace),
+    ("computeRef", Primary::Compute),
+    ("registryRef", Primary::ModelRegistry),
+    ("modelRef", Primary::Model),
+];
+
+/// The objects of the same namespace that a spec names.
+pub(crate) fn references(namespace: &str, spec: &Value) -> Vec<Item> {
+    let places = [spec, &spec["target"], &spec["model"]];
+    let named = places.iter().flat_map(|place| {
+        REFERENCES.iter().filter_map(|(field, primary)| Some((*primary, place[field]["name"].as_str()?)))
+    });
+    named.map(|(primary, name)| Item { primary, object: ObjectName::new(namespace, name) }).collect()
 }
 
 /// The namespace and name of an object.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ObjectName {
+pub(crate) struct ObjectName {
     /// Its namespace.
-    pub namespace: Arc<str>,
+    pub(crate) namespace: Arc<str>,
     /// Its name.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
 }
 
 impl ObjectName {
@@ -31,7 +69,7 @@ impl ObjectName {
     }
 
     /// A name.
-    pub fn new(namespace: &str, name: &str) -> Self {
+    pub(crate) fn new(namespace: &str, name: &str) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
     }
 }
@@ -46,7 +84,7 @@ impl std::fmt::Display for ObjectName {
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Item {
     /// Its kind.
-    pub primary: Primary,
+    pub(crate) primary: Primary,
     /// Its name.
-    pub object: ObjectName,
+    pub(crate) object: ObjectName,
 }

@@ -1,4 +1,5 @@
-//! Gathers everything that a plan depends on from the store. Absence is data.
+//! Gathers everything that a plan depends on, from the store and from Azure. Absence is data.
 
+pub(crate) mod azure;
 pub(crate) mod endpoint;
 pub(crate) mod serving_runtime;

@@ -7,28 +7,48 @@ use std::time::Instant;
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
+use plan::Next;
 use plan::failure::{Class, Failure};
-use plan::{Next, Settings};
 use tokio::sync::{Notify, watch};
 use tracing::Instrument as _;
 
+use crate::context::{Context, Fresh};
 use crate::decision::Decision;
+use crate::execute::Done;
 use crate::kinds::Kind;
 use crate::metrics::Metrics;
-use crate::object::{Item, ObjectName};
+use crate::object::{Item, Lane, ObjectName};
 use crate::queue::{Attempts, Queue};
 use crate::report::Reporter;
-use crate::store::Store;
+use crate::store::Source;
 
 /// Everything that the loop works with. Cheap to share.
 #[derive(Clone)]
 pub(crate) struct Loop {
     pub(crate) kinds: Arc<[Kind]>,
-    pub(crate) store: Store,
-    pub(crate) settings: Arc<Settings>,
+    pub(crate) lane: Lane,
+    pub(crate) context: Context,
     pub(crate) reporter: Reporter,
     pub(crate) metrics: Metrics,
     pub(crate) work: Arc<Work>,
+    /// Puts objects into the queue of the workers that they are for.
+    pub(crate) wake: Arc<dyn Fn(Vec<Item>) + Send + Sync>,
+}
+
+/// How often one object is decided about in one turn.
+const ROUNDS: u32 = 12;
+
+/// What became of the steps of a decision.
+#[derive(Default)]
+struct Executed {
+    steps: usize,
+    /// Whether what was written can be decided upon at once.
+    again: bool,
+    /// Whether an operation has begun.
+    started: bool,
+    /// Whether the object itself may be gone.
+    gone: bool,
+    failure: Option<Failure>,
 }
 
 /// The queue, and who waits for it.
@@ -106,7 +126,11 @@ impl Loop {
                 _ = stop.wait_for(|stop| *stop) => return,
                 item = async { leadership.acquired().await; self.work.pop().await } => item,
             };
-            if let Some(kind) = self.kinds.iter().find(|kind| kind.primary == item.primary) {
+            if self.context.store.lane(&item) != self.lane {
+                // It has changed sides while it waited.
+                self.work.queue().done(&item);
+                (self.wake)(vec![item]);
+            } else if let Some(kind) = self.kinds.iter().find(|kind| kind.primary == item.primary) {
                 let (namespace, name) = (&*item.object.namespace, &*item.object.name);
                 let span = tracing::info_span!("reconcile", controller = kind.name, namespace, name);
                 let next = self.reconcile(kind, &item, &memory).instrument(span).await;
@@ -155,36 +179,107 @@ impl Loop {
         }
     }
 
+    /// Decides and executes, and decides again when what was written in Azure answered at once: what it answered need
+    /// not be read, and what waited for it need not wait for another turn.
     async fn attempt(&self, kind: &Kind, item: &Item) -> Outcome {
-        let decided = (kind.decide)(&self.store, &item.object, &self.settings, Timestamp::now());
-        let mut decision = match decided {
-            Ok(Some(decision)) => decision,
-            Ok(None) => return Outcome { name: "gone", ready: None, next: Next::OnChange, failure: None },
-            Err(error) => {
-                let message = format!("failed to read the object: {error:#}");
-                return Outcome::failed(Failure { class: Class::Invalid, message });
-            }
-        };
-        let mut failure = None;
-        let steps = std::mem::take(&mut decision.steps);
-        for step in &steps {
-            let done = self.reporter.executor.execute(decision.uid(), step).await;
-            self.metrics.step(kind.name, step, done.is_ok());
-            match done {
-                Ok(()) => tracing::info!(%step, "done"),
+        let mut fresh = Fresh::new();
+        let mut first_status = None;
+        let mut events = Vec::new();
+        let mut steps = 0;
+        for round in 1.. {
+            let mut decision = match (kind.decide)(&self.context, kind, &item.object, &mut fresh).await {
+                Ok(Some(decision)) => decision,
+                Ok(None) => {
+                    return Outcome { name: "gone", ready: None, next: Next::OnChange, failure: None };
+                }
                 Err(error) => {
-                    decision.fail(&error, Timestamp::now());
-                    failure = Some(error);
+                    let message = format!("failed to read the object: {error:#}");
+                    return Outcome::failed(Failure { class: Class::Invalid, message });
+                }
+            };
+            let old_status = first_status.get_or_insert_with(|| decision.old_status.clone()).clone();
+            let news = std::mem::take(&mut decision.events).into_iter();
+            events.extend(news.filter(|event| !events.contains(event)).collect::<Vec<_>>());
+            let executed = self.execute(kind, &mut decision, &mut fresh).await;
+            steps += executed.steps;
+            if executed.gone {
+                return Outcome { name: "changed", ready: None, next: Next::OnChange, failure: None };
+            }
+            if executed.failure.is_none() && executed.again && round < ROUNDS {
+                continue;
+            }
+            // Events of a decision that failed are put in place of those of the plan.
+            if executed.failure.is_none() {
+                decision.events = events;
+            }
+            let decision = decision.since(old_status);
+            return self.conclude(kind, item, &decision, executed.failure, steps).await;
+        }
+        unreachable!("the rounds are counted without an end")
+    }
+
+    /// Takes the steps of a decision, until one fails.
+    async fn execute(&self, kind: &Kind, decision: &mut Decision, fresh: &mut Fresh) -> Executed {
+        let mut executed = Executed::default();
+        if let Some(failure) = decision.failure.take() {
+            decision.fail(&failure, Timestamp::now());
+            executed.failure = Some(failure);
+            return executed;
+        }
+        for step in &std::mem::take(&mut decision.steps) {
+            let done = self.reporter.executor.execute(kind, decision, step).await;
+            self.metrics.step(kind.name, step, done.is_ok());
+            executed.steps += 1;
+            match done {
+                Ok(done) => {
+                    tracing::info!(%step, "done");
+                    match done {
+                        Done::Written => {
+                            executed.again |= step.is_seen_at_once();
+                            // The answer did not say what is there now.
+                            fresh.retain(|id, _| step.resource() != Some(id));
+                        }
+                        Done::Resource(id, seen) => {
+                            executed.again = true;
+                            fresh.insert(id, seen);
+                        }
+                        Done::Started(id, operation) => {
+                            executed.started = true;
+                            decision.started(&id, &operation, Timestamp::now());
+                        }
+                        Done::Gone => executed.gone = true,
+                    }
+                }
+                Err(failure) => {
+                    decision.fail(&failure, Timestamp::now());
+                    executed.failure = Some(failure);
                     break;
                 }
             }
         }
-        let reported = self.reporter.report(kind.primary, &(kind.resource)(), &decision).await;
+        // An operation must be in the status before anything else happens, so that a restart resumes it.
+        executed.again &= !executed.started;
+        executed
+    }
+
+    /// Reports, and wakes what waited for this object.
+    async fn conclude(
+        &self,
+        kind: &Kind,
+        item: &Item,
+        decision: &Decision,
+        failure: Option<Failure>,
+        steps: usize,
+    ) -> Outcome {
+        let reported = self.reporter.report(kind.primary, &(kind.resource)(), decision).await;
+        if reported.is_ok() && decision.is_ready() && !decision.was_ready() {
+            (self.wake)(self.context.store.dependents(item));
+        }
         let failure = failure.or(reported.err());
-        let name = match (&failure, steps.is_empty()) {
+        let name = match (&failure, steps) {
             (Some(_), _) => "failed",
-            (None, true) => "unchanged",
-            (None, false) => "changed",
+            (None, 0) => "unchanged",
+            (None, _) => "changed",
         };
         Outcome { name, ready: Some(decision.is_ready() && failure.is_none()), next: decision.next, failure }
     }
@@ -194,7 +289,7 @@ impl Loop {
         tracing::error!(message, "a reconcile panicked");
         let failure =
             Failure { class: Class::Panicked, message: format!("the operator failed inside: {message}") };
-        let object = self.store.object(crate::store::Source::Primary(item.primary), &item.object);
+        let object = self.context.store.object(Source::Primary(item.primary), &item.object);
         if let Ok(Some(object)) = object {
             let mut decision = Decision::unplanned(object.metadata, object.status);
             decision.fail(&failure, Timestamp::now());
@@ -218,7 +313,9 @@ impl Loop {
     /// Asks for every object to be reconciled.
     pub(crate) fn push_all(&self) {
         for kind in self.kinds.iter() {
-            self.work.push(self.store.items(kind.primary), Instant::now());
+            let items = self.context.store.items(kind.primary);
+            let ours = items.into_iter().filter(|item| self.context.store.lane(item) == self.lane);
+            self.work.push(ours.collect(), Instant::now());
         }
     }
 }

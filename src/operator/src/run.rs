@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use kube::{Client, Config};
-use plan::Settings;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
 use crate::arguments::Options;
+use crate::azure::Azure;
+use crate::context::Context;
 use crate::execute::Executor;
 use crate::kinds::KINDS;
 use crate::lease::{Elector, Leadership};
 use crate::metrics::Metrics;
-use crate::object::Item;
+use crate::object::{Item, Lane};
 use crate::reconcile::{Loop, Memory, Work};
 use crate::report::Reporter;
 use crate::server::{Health, router};
@@ -40,27 +41,34 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let stop_election = Arc::new(Notify::new());
     let (leadership, election) = elect(&client, &options, &identity, &stop_election);
     let executor = Executor { client: client.clone(), store: store.clone(), leadership: leadership.clone() };
-    let work = Arc::new(Work::default());
-    let engine = Loop {
-        kinds: KINDS.into(),
+    let azure = Arc::new(Azure::new(&options, &metrics)?);
+    let lanes = Lanes::new(store.clone());
+    let context = Context {
         store: store.clone(),
-        settings: Arc::new(Settings {
-            operator_namespace: options.operator_namespace.clone(),
-            model_server_image: options.model_server_image.clone(),
-        }),
-        reporter: Reporter { executor, instance: identity },
-        metrics: metrics.clone(),
-        work: work.clone(),
+        azure,
+        executor: executor.clone(),
+        settings: Arc::new(options.settings()),
     };
+    let reporter = Reporter { executor, instance: identity };
+    let engine = |lane| Loop {
+        kinds: KINDS.into(),
+        lane,
+        context: context.clone(),
+        reporter: reporter.clone(),
+        metrics: metrics.clone(),
+        work: lanes.work(lane),
+        wake: lanes.waker(),
+    };
+    let engines =
+        vec![(engine(Lane::Cluster), options.workers), (engine(Lane::Azure), options.azure_workers)];
     let ready = Arc::new(AtomicBool::new(false));
     let health =
         Health { ready: ready.clone(), metrics: metrics.clone(), log_level: telemetry.log_level.clone() };
     serve(options.http, health).await?;
-    let sink = Sink::new(store, metrics.clone(), waker(work, ready.clone()));
+    let sink = Sink::new(store, metrics.clone(), waker(lanes, ready.clone()));
     start(&client, &options.watch_namespaces, &sink);
     let (stop, stopped) = watch::channel(false);
-    let workers =
-        tokio::spawn(lead(engine, options.workers, sink.synced(), ready, leadership, metrics, stopped));
+    let workers = tokio::spawn(lead(engines, sink.synced(), ready, leadership, metrics, stopped));
     stop_signal.wait().await;
     tracing::info!("stopping");
     stop.send_replace(true);
@@ -135,23 +143,60 @@ async fn serve(address: SocketAddr, health: Health) -> anyhow::Result<()> {
 
 /// Puts what the watches saw into the queue: nothing before all of them have listed, for a plan from half a world
 /// would write.
-fn waker(work: Arc<Work>, ready: Arc<AtomicBool>) -> Arc<dyn Fn(Source, Vec<Item>) + Send + Sync> {
+fn waker(lanes: Lanes, ready: Arc<AtomicBool>) -> Arc<dyn Fn(Source, Vec<Item>) + Send + Sync> {
     Arc::new(move |source, items| {
         if ready.load(Ordering::SeqCst) {
             let now = Instant::now();
             tracing::debug!(?source, concerned = items.len(), "news");
-            match source {
-                Source::Primary(_) => work.push(items, now),
-                Source::Child(_) | Source::Pods => work.push_first(items, now + COLLECT),
+            for (lane, items) in lanes.sort(items) {
+                match source {
+                    Source::Primary(_) => lanes.work(lane).push(items, now),
+                    Source::Child(_) | Source::Pods => lanes.work(lane).push_first(items, now + COLLECT),
+                }
             }
         }
     })
 }
 
+/// One queue for each sort of workers.
+#[derive(Clone)]
+struct Lanes {
+    store: Store,
+    cluster: Arc<Work>,
+    azure: Arc<Work>,
+}
+
+impl Lanes {
+    fn new(store: Store) -> Self {
+        Self { store, cluster: Arc::default(), azure: Arc::default() }
+    }
+
+    fn work(&self, lane: Lane) -> Arc<Work> {
+        match lane {
+            Lane::Cluster => self.cluster.clone(),
+            Lane::Azure => self.azure.clone(),
+        }
+    }
+
+    fn sort(&self, items: Vec<Item>) -> [(Lane, Vec<Item>); 2] {
+        let (azure, cluster) = items.into_iter().partition(|item| self.store.lane(item) == Lane::Azure);
+        [(Lane::Cluster, cluster), (Lane::Azure, azure)]
+    }
+
+    /// Puts objects into the queues of the workers that they are for.
+    fn waker(&self) -> Arc<dyn Fn(Vec<Item>) + Send + Sync> {
+        let lanes = self.clone();
+        Arc::new(move |items| {
+            for (lane, items) in lanes.sort(items) {
+                lanes.work(lane).push(items, Instant::now());
+            }
+        })
+    }
+}
+
 /// Works whenever this replica leads; looks at everything anew each time it begins to.
 async fn lead(
-    engine: Loop,
-    workers: u16,
+    engines: Vec<(Loop, u16)>,
     mut synced: watch::Receiver<bool>,
     ready: Arc<AtomicBool>,
     mut leadership: Leadership,
@@ -163,13 +208,18 @@ async fn lead(
         return;
     }
     ready.store(true, Ordering::SeqCst);
-    let tasks: Vec<_> =
-        (0..workers).map(|_| tokio::spawn(engine.clone().work(memory.clone(), stopped.clone()))).collect();
+    let start = |engine: &Loop| tokio::spawn(engine.clone().work(memory.clone(), stopped.clone()));
+    let tasks: Vec<_> = engines
+        .iter()
+        .flat_map(|(engine, workers)| (0..*workers).map(|_| start(engine)).collect::<Vec<_>>())
+        .collect();
     let follow = async {
         loop {
             leadership.acquired().await;
             metrics.leads(true);
-            engine.push_all();
+            for (engine, _) in &engines {
+                engine.push_all();
+            }
             leadership.lost().await;
             metrics.leads(false);
         }

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use plan::ChildKind;
 use plan::endpoint::PodFacts;
 
-use crate::object::{Item, ObjectName, Primary};
+use crate::object::{Item, Lane, ObjectName, Primary, references};
 use crate::resource::Object;
 
 /// Where an object comes from: one watch of each.
@@ -31,6 +31,9 @@ pub(crate) struct Sight {
     pub(crate) name: ObjectName,
     version: u64,
     endpoint: Option<ObjectName>,
+    /// The objects that its spec names.
+    references: Box<[Item]>,
+    lane: Lane,
     content: Content,
 }
 
@@ -47,6 +50,9 @@ impl From<Object> for Sight {
             name: ObjectName::of(&object.metadata),
             version: Object::version(&object.metadata),
             endpoint: endpoint_of(&object.metadata),
+            references: references(object.metadata.namespace.as_deref().unwrap_or_default(), &object.spec)
+                .into_boxed_slice(),
+            lane: lane_of(&object),
             content: Content::Json(serde_json::to_vec(&object).unwrap_or_default().into_boxed_slice()),
         }
     }
@@ -58,9 +64,23 @@ impl From<Pod> for Sight {
             name: ObjectName::of(&pod.metadata),
             version: Object::version(&pod.metadata),
             endpoint: endpoint_of(&pod.metadata),
+            references: Box::default(),
+            lane: Lane::Cluster,
             content: Content::Pod(Box::new(PodFacts::from_pod(&pod))),
         }
     }
+}
+
+/// Whether an Endpoint has to do with Azure: by where it runs, by its model, or by what it left there.
+fn lane_of(endpoint: &Object) -> Lane {
+    let is_cluster = matches!(endpoint.spec["target"]["type"].as_str(), None | Some("Kubernetes"));
+    let model = &endpoint.spec["model"];
+    let in_azure =
+        model["uri"].as_str().is_some_and(|uri| uri.starts_with("azureml://") || uri.starts_with('/'))
+            || !model["modelRef"].is_null();
+    let finalizers = endpoint.metadata.finalizers.as_deref().unwrap_or_default();
+    let left = finalizers.iter().any(|finalizer| finalizer == api::azure::FINALIZER);
+    if is_cluster && !in_azure && !left { Lane::Cluster } else { Lane::Azure }
 }
 
 fn endpoint_of(metadata: &ObjectMeta) -> Option<ObjectName> {
@@ -80,18 +100,42 @@ struct Tables {
     relists: BTreeMap<(Source, Arc<str>), u64>,
     objects: BTreeMap<(Source, ObjectName), Entry>,
     pods: BTreeMap<ObjectName, BTreeSet<ObjectName>>,
+    /// The objects that name an object in their spec.
+    dependents: BTreeMap<Item, BTreeSet<Item>>,
+}
+
+impl Tables {
+    fn link(&mut self, source: Source, sight: &Sight) {
+        let Source::Primary(primary) = source else { return };
+        for reference in &sight.references {
+            let dependent = Item { primary, object: sight.name.clone() };
+            self.dependents.entry(reference.clone()).or_default().insert(dependent);
+        }
+    }
+
+    fn unlink(&mut self, source: Source, sight: &Sight) {
+        let Source::Primary(primary) = source else { return };
+        for reference in &sight.references {
+            if let Some(dependents) = self.dependents.get_mut(reference) {
+                dependents.remove(&Item { primary, object: sight.name.clone() });
+                if dependents.is_empty() {
+                    self.dependents.remove(reference);
+                }
+            }
+        }
+    }
 }
 
 /// What the watches have seen. Cheap to share.
 #[derive(Clone)]
-pub struct Store {
+pub(crate) struct Store {
     tables: Arc<Mutex<Tables>>,
     operator_namespace: Arc<str>,
 }
 
 impl Store {
     /// An empty store.
-    pub fn new(operator_namespace: &str) -> Self {
+    pub(crate) fn new(operator_namespace: &str) -> Self {
         Self { tables: Arc::default(), operator_namespace: operator_namespace.into() }
     }
 
@@ -108,7 +152,9 @@ impl Store {
                 return Vec::new();
             }
             let same_pod = matches!(sight.content, Content::Pod(_)) && entry.sight.content == sight.content;
-            entry.sight = sight;
+            let before = std::mem::replace(&mut entry.sight, sight.clone());
+            tables.unlink(source, &before);
+            tables.link(source, &sight);
             if same_pod {
                 return Vec::new();
             }
@@ -116,6 +162,7 @@ impl Store {
             if let (Source::Pods, Some(endpoint)) = (source, &endpoint) {
                 tables.pods.entry(endpoint.clone()).or_default().insert(name.clone());
             }
+            tables.link(source, &sight);
             tables.objects.insert(key, Entry { sight, touched });
         }
         self.concerned(&tables, source, &name, endpoint)
@@ -174,6 +221,27 @@ impl Store {
         objects.filter_map(Result::transpose).collect()
     }
 
+    /// The objects that name an object in their spec.
+    pub(crate) fn dependents(&self, item: &Item) -> Vec<Item> {
+        self.tables().dependents.get(item).into_iter().flatten().cloned().collect()
+    }
+
+    /// The workers that an object is for.
+    pub(crate) fn lane(&self, item: &Item) -> Lane {
+        match item.primary {
+            Primary::ServingRuntime => Lane::Cluster,
+            Primary::Endpoint => {
+                let key = (Source::Primary(item.primary), item.object.clone());
+                self.tables().objects.get(&key).map_or(Lane::Cluster, |entry| entry.sight.lane)
+            }
+            Primary::MlWorkspace
+            | Primary::Compute
+            | Primary::DataAsset
+            | Primary::Model
+            | Primary::ModelRegistry => Lane::Azure,
+        }
+    }
+
     /// The pods of an endpoint.
     pub(crate) fn pods_of(&self, endpoint: &ObjectName) -> Vec<PodFacts> {
         let tables = self.tables();
@@ -194,6 +262,7 @@ impl Store {
     fn forget(&self, tables: &mut Tables, key: &(Source, ObjectName)) -> Vec<Item> {
         let Some(entry) = tables.objects.remove(key) else { return Vec::new() };
         let (source, name) = key;
+        tables.unlink(*source, &entry.sight);
         if let (Source::Pods, Some(endpoint)) = (*source, &entry.sight.endpoint)
             && let Some(pods) = tables.pods.get_mut(endpoint)
         {

@@ -10,30 +10,47 @@ pub struct Right {
     pub resource: &'static str,
     /// The verbs.
     pub verbs: &'static [&'static str],
+    /// The names that it is limited to; empty is all.
+    pub names: &'static [&'static str],
     /// Why it is needed.
     pub why: &'static str,
 }
 
+/// The plurals of the kinds that live in Azure, and of their status.
+const AZURE_KINDS: [(&str, &str); 5] = [
+    ("computes", "computes/status"),
+    ("dataassets", "dataassets/status"),
+    ("mlworkspaces", "mlworkspaces/status"),
+    ("modelregistries", "modelregistries/status"),
+    ("models", "models/status"),
+];
+
 /// The rights in every namespace that is watched.
 pub fn rights() -> Vec<Right> {
-    let own = |resource, verbs, why| Right { group: api::GROUP, resource, verbs, why };
+    let own = |resource, verbs, why| Right { group: api::GROUP, resource, verbs, names: &[], why };
     let mut rights = vec![
-        own("endpoints", &["list", "watch"][..], "to see what is wanted"),
+        own("endpoints", &["list", "patch", "watch"][..], "to see what is wanted, and to set the finalizer"),
         own("endpoints/status", &["patch"], "to report"),
         own("servingruntimes", &["list", "watch"], "to see how formats are served"),
         own("servingruntimes/status", &["patch"], "to report"),
     ];
+    for (plural, status) in AZURE_KINDS {
+        rights.push(own(plural, &["list", "patch", "watch"], "to see what is wanted, and to set the finalizer"));
+        rights.push(own(status, &["patch"], "to report"));
+    }
     rights.extend(ChildKind::ALL.into_iter().map(child));
     rights.push(Right {
         group: "",
         resource: "pods",
         verbs: &["list", "watch"],
+        names: &[],
         why: "to say why a revision does not answer",
     });
     rights.push(Right {
         group: "events.k8s.io",
         resource: "events",
         verbs: &["create"],
+        names: &[],
         why: "to publish transitions",
     });
     rights
@@ -51,7 +68,8 @@ fn child(kind: ChildKind) -> Right {
         | ChildKind::Deployment => &["create", "list", "patch", "watch"],
     };
     let coordinates = kind.coordinates();
-    Right { group: coordinates.group, resource: coordinates.plural, verbs, why: "an object of an Endpoint" }
+    let why = "an object of an Endpoint";
+    Right { group: coordinates.group, resource: coordinates.plural, verbs, names: &[], why }
 }
 
 /// The rights in the operator's own namespace.
@@ -60,6 +78,30 @@ pub fn own_namespace_rights() -> Vec<Right> {
         group: "coordination.k8s.io",
         resource: "leases",
         verbs: &["create", "get", "update"],
+        names: &[],
         why: "to elect a leader",
     }]
+}
+
+/// The rights in the whole cluster, without which its identity must be configured.
+pub fn cluster_rights() -> Vec<Right> {
+    vec![Right {
+        group: "",
+        resource: "namespaces",
+        verbs: &["get"],
+        names: &["kube-system"],
+        why: "to know the cluster's identity, which the owner tags of resources in Azure name",
+    }]
+}
+
+/// The rights for objects that name a Secret, or export into one. They are given only when asked for.
+pub fn secret_rights() -> Vec<Right> {
+    let why = "to read the Secrets that objects name, and to export ids and keys";
+    vec![Right { group: "", resource: "secrets", verbs: &["create", "get", "patch"], names: &[], why }]
+}
+
+/// The rights for objects that export into a ConfigMap. They are given only when asked for.
+pub fn config_map_rights() -> Vec<Right> {
+    let why = "to export ids and addresses";
+    vec![Right { group: "", resource: "configmaps", verbs: &["create", "get", "patch"], names: &[], why }]
 }

@@ -41,6 +41,8 @@ pub(super) enum Place {
     Quota,
     /// The operator and its rights.
     Installation,
+    /// The resource in Azure.
+    Portal,
 }
 
 /// Who can act, and where to look.
@@ -60,7 +62,33 @@ pub(super) fn remedy(reason: Reason) -> Remedy {
         | Reason::Answering
         | Reason::Creating
         | Reason::RollingOut
-        | Reason::Scaling => nobody(None),
+        | Reason::Scaling
+        | Reason::InProgress
+        | Reason::Deleting
+        | Reason::AzureReachable
+        | Reason::Throttled
+        | Reason::AzureBusy => nobody(None),
+        Reason::Paused
+        | Reason::Planned
+        | Reason::DependencyNotReady
+        | Reason::DeletionProtected
+        | Reason::NameTaken
+        | Reason::NotOwned
+        | Reason::Immutable
+        | Reason::AzureRejected
+        | Reason::SecretNotFound
+        | Reason::Drifted => ask(Persona::MlEngineer, Place::Spec),
+        Reason::SoftDeleted | Reason::OperationFailed | Reason::OperationStuck => {
+            ask(Persona::MlEngineer, Place::Portal)
+        }
+        Reason::AzureUnreachable
+        | Reason::AuthenticationFailed
+        | Reason::WrongTenant
+        | Reason::AzureDenied
+        | Reason::PolicyDenied
+        | Reason::Locked
+        | Reason::ProviderNotRegistered
+        | Reason::QuotaExceeded => ask(Persona::InfrastructureEngineer, Place::Portal),
         Reason::ApplyFailed => nobody(Some(Place::Installation)),
         Reason::Invalid | Reason::Rejected | Reason::Conflict => ask(Persona::MlEngineer, Place::Spec),
         Reason::RuntimeNotFound | Reason::RuntimeUnsuitable => ask(Persona::MlEngineer, Place::Runtimes),

@@ -2,20 +2,23 @@
 use api::{Endpoint, ServingRuntimeSpec};
 use jiff::Timestamp;
 use plan::endpoint::{RuntimeFacts, World, plan};
-use plan::{ChildKind, Children, Observed, Settings};
+use plan::{ChildKind, Children, Observed};
 
+use crate::context::{Context, Fresh};
 use crate::decision::Decision;
+use crate::kinds::Kind;
 use crate::object::{ObjectName, Primary};
 use crate::resource::Object;
 use crate::store::{Source, Store};
 
 /// Observes an Endpoint and decides what to do about it.
-pub(crate) fn decide(
-    store: &Store,
+pub(crate) async fn decide(
+    context: &Context,
+    _kind: &Kind,
     name: &ObjectName,
-    settings: &Settings,
-    now: Timestamp,
+    _fresh: &mut Fresh,
 ) -> anyhow::Result<Option<Decision>> {
+    let (store, settings, now) = (&context.store, &*context.settings, Timestamp::now());
     let Some(object) = store.object(Source::Primary(Primary::Endpoint), name)? else { return Ok(None) };
     if object.metadata.deletion_timestamp.is_some() {
         return Ok(None);

@@ -1,21 +1,19 @@
 //! The world of a ServingRuntime.
 use api::ServingRuntime;
 use jiff::Timestamp;
-use plan::Settings;
 use plan::serving_runtime::{World, plan};
 
+use crate::context::Context;
 use crate::decision::Decision;
 use crate::object::{ObjectName, Primary};
-use crate::store::{Source, Store};
+use crate::store::Source;
 
 /// Observes a ServingRuntime and decides what to do about it.
-pub(crate) fn decide(
-    store: &Store,
-    name: &ObjectName,
-    _settings: &Settings,
-    now: Timestamp,
-) -> anyhow::Result<Option<Decision>> {
-    let Some(object) = store.object(Source::Primary(Primary::ServingRuntime), name)? else { return Ok(None) };
+pub(crate) fn decide(context: &Context, name: &ObjectName) -> anyhow::Result<Option<Decision>> {
+    let now = Timestamp::now();
+    let Some(object) = context.store.object(Source::Primary(Primary::ServingRuntime), name)? else {
+        return Ok(None);
+    };
     if object.metadata.deletion_timestamp.is_some() {
         return Ok(None);
     }

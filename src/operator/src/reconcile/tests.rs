@@ -4,35 +4,41 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
+use clap::Parser as _;
+use futures::future::BoxFuture;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::api::ApiResource;
-use plan::Settings;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{Loop, Memory, Work};
+use crate::arguments::Arguments;
+use crate::azure::Azure;
+use crate::context::{Context, Fresh};
 use crate::decision::Decision;
 use crate::execute::Executor;
 use crate::kinds::Kind;
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
-use crate::object::{ObjectName, Primary};
+use crate::object::{Lane, ObjectName, Primary};
 use crate::report::Reporter;
 use crate::resource::Object;
 use crate::store::{Sight, Source, Store};
 
 const OBJECTS: usize = 100;
 
-fn decide(
-    store: &Store,
-    name: &ObjectName,
-    _settings: &Settings,
-    _now: jiff::Timestamp,
-) -> anyhow::Result<Option<Decision>> {
-    assert!(&*name.name != "object-7", "the seventh is cursed");
-    let object = store.object(Source::Primary(Primary::Endpoint), name)?;
-    Ok(object.map(|object| Decision::unplanned(object.metadata, object.status)))
+fn decide<'a>(
+    context: &'a Context,
+    _kind: &'a Kind,
+    name: &'a ObjectName,
+    _fresh: &'a mut Fresh,
+) -> BoxFuture<'a, anyhow::Result<Option<Decision>>> {
+    Box::pin(async {
+        assert!(&*name.name != "object-7", "the seventh is cursed");
+        let object = context.store.object(Source::Primary(Primary::Endpoint), name)?;
+        Ok(object.map(|object| Decision::unplanned(object.metadata, object.status)))
+    })
 }
 
 type Bodies = Arc<Mutex<Vec<Value>>>;
@@ -69,16 +75,22 @@ fn engine(client: Client) -> Loop {
     }
     let resource = || ApiResource::erase::<api::Endpoint>(&());
     let executor = Executor { client, store: store.clone(), leadership: Leadership::always() };
+    let metrics = Metrics::new().unwrap();
+    let options = Arguments::parse_from(["mlops-operator", "--cluster-id", "test"]).options;
+    let context = Context {
+        store,
+        settings: Arc::new(options.settings()),
+        executor: executor.clone(),
+        azure: Arc::new(Azure::new(&options, &metrics).unwrap()),
+    };
     Loop {
         kinds: [Kind { primary: Primary::Endpoint, name: "endpoint", resource, decide }].into(),
-        store,
-        settings: Arc::new(Settings {
-            operator_namespace: "mlops-system".to_owned(),
-            model_server_image: "a".to_owned(),
-        }),
+        lane: Lane::Cluster,
+        context,
         reporter: Reporter { executor, instance: "test".to_owned() },
-        metrics: Metrics::new().unwrap(),
+        metrics,
         work: Arc::new(Work::default()),
+        wake: Arc::new(|_| {}),
     }
 }
 

@@ -1,7 +1,9 @@
 //! The chart's RBAC, made of the rights that the controllers declare.
 use std::fmt::Write as _;
 
-use plan::rights::{Right, own_namespace_rights, rights};
+use plan::rights::{
+    Right, cluster_rights, config_map_rights, own_namespace_rights, rights, secret_rights,
+};
 
 use super::Output;
 use super::crds::Kind;
@@ -24,6 +26,12 @@ metadata:
     {{- $labels | nindent 4 }}
 rules:
   {{- include "mlops-operator.rules" $ | nindent 2 }}
+  {{- if $.Values.azure.secrets }}
+  {{- include "mlops-operator.secretRules" $ | nindent 2 }}
+  {{- end }}
+  {{- if $.Values.azure.configMaps }}
+  {{- include "mlops-operator.configMapRules" $ | nindent 2 }}
+  {{- end }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
@@ -51,6 +59,15 @@ metadata:
     {{- $labels | nindent 4 }}
 rules:
   {{- include "mlops-operator.rules" . | nindent 2 }}
+  {{- if not .Values.azure.clusterId }}
+  {{- include "mlops-operator.clusterRules" . | nindent 2 }}
+  {{- end }}
+  {{- if .Values.azure.secrets }}
+  {{- include "mlops-operator.secretRules" . | nindent 2 }}
+  {{- end }}
+  {{- if .Values.azure.configMaps }}
+  {{- include "mlops-operator.configMapRules" . | nindent 2 }}
+  {{- end }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
@@ -131,6 +148,9 @@ pub(super) fn output(kinds: &[Kind]) -> Output {
     let text = [
         HEAD.to_owned(),
         define("rules", &operator_rules(&rights())),
+        define("clusterRules", &operator_rules(&cluster_rights())),
+        define("secretRules", &operator_rules(&secret_rights())),
+        define("configMapRules", &operator_rules(&config_map_rights())),
         define("leaseRules", &operator_rules(&own_namespace_rights())),
         define("defaultRuntimeRules", &operator_rules(&defaults)),
         define("viewRules", &rule(&read_resources(kinds), &["get", "list", "watch"])),
@@ -159,6 +179,9 @@ fn operator_rules(rights: &[Right]) -> String {
             right.resource,
             list(right.verbs)
         );
+        if !right.names.is_empty() {
+            let _ = writeln!(text, "  resourceNames: {}", list(right.names));
+        }
         text
     })
 }

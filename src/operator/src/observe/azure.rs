@@ -1,0 +1,354 @@
+//! The world of an object with resources in Azure.
+//!
+//! What a kind wants may depend on what exists. So it is asked again whenever more was read, until it asks for no more.
+use std::collections::{BTreeMap, BTreeSet};
+
+use api::azure::{AzureStatus, DeletionPolicy, FINALIZER, Management, ManagementMode, PROTECT_ANNOTATION};
+use arm::{ResourceId, Seen, Verb};
+use arm_client::Session;
+use futures::{StreamExt as _, stream};
+use jiff::Timestamp;
+use plan::azure::{
+    AzureKind, Compiled, Facts, Lookup, Outcome, Owner, Polled, Read, Refusal, SecretFacts, Sight, Subject,
+    World, operation_of, tracked_ids,
+};
+use plan::failure::Failure;
+use serde_json::{Value, json};
+
+use crate::azure::{classify, export_metadata, secret, values};
+use crate::context::{Context, Fresh};
+use crate::decision::Decision;
+use crate::kinds::Kind;
+use crate::object::ObjectName;
+use crate::resource::Object;
+use crate::store::{Source, Store};
+
+/// How often a kind is asked what it wants in one reconcile.
+const ROUNDS: usize = 6;
+/// How many reads of one object run at once.
+const READS: usize = 8;
+
+/// What was decided about the part of an object that is in Azure.
+pub(crate) struct Observed {
+    pub(crate) outcome: Outcome,
+    pub(crate) session: Option<Session>,
+}
+
+/// An object as the plan sees it.
+pub(crate) struct Target<'a> {
+    pub(crate) kind: &'a AzureKind,
+    /// The whole object.
+    pub(crate) object: &'a Value,
+    /// Where it lives.
+    pub(crate) name: &'a ObjectName,
+    /// The part of its status that is about Azure.
+    pub(crate) status: AzureStatus,
+    /// Whether what it has in Azure must go although the object stays.
+    pub(crate) retired: bool,
+}
+
+/// Observes an object of a kind that lives in Azure alone, and decides what to do about it.
+pub(crate) async fn decide(
+    context: &Context,
+    kind: &Kind,
+    name: &ObjectName,
+    fresh: &mut Fresh,
+) -> anyhow::Result<Option<Decision>> {
+    let Some(object) = context.store.object(Source::Primary(kind.primary), name)? else { return Ok(None) };
+    let Some(azure_kind) = kind.azure_kind() else {
+        anyhow::bail!("{} has no resources in Azure", kind.name)
+    };
+    let metadata = object.metadata.clone();
+    let old_status = object.status.clone();
+    if metadata.deletion_timestamp.is_some() && !has_finalizer(&object) {
+        return Ok(None);
+    }
+    let status = if old_status.is_null() {
+        AzureStatus::default()
+    } else {
+        serde_json::from_value(old_status.clone())?
+    };
+    let whole = whole(kind, object)?;
+    let target = Target { kind: azure_kind, object: &whole, name, status, retired: false };
+    Ok(Some(match observe(context, &target, fresh).await {
+        Ok(observed) => {
+            let mut decision = Decision::new(metadata, old_status, observed.outcome.plan)?;
+            decision.session = observed.session;
+            decision
+        }
+        Err(failure) => Decision::failed(metadata, old_status, failure),
+    }))
+}
+
+/// An object as JSON, with its kind.
+pub(crate) fn whole(kind: &Kind, object: Object) -> anyhow::Result<Value> {
+    let resource = (kind.resource)();
+    let mut whole = serde_json::to_value(object)?;
+    whole["apiVersion"] = resource.api_version.into();
+    whole["kind"] = resource.kind.into();
+    Ok(whole)
+}
+
+pub(crate) fn has_finalizer(object: &Object) -> bool {
+    object.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
+}
+
+/// Reads everything that the plan depends on, and makes the plan.
+pub(crate) async fn observe(
+    context: &Context,
+    target: &Target<'_>,
+    fresh: &mut Fresh,
+) -> Result<Observed, Failure> {
+    let subject = subject(context.azure.cluster(&context.executor).await?, target);
+    let paused = subject.management.mode == ManagementMode::Paused;
+    let mut reader = Reader { context, target, session: None, seen: sights(fresh), polled: BTreeMap::new() };
+    let compiled = if paused && !subject.deleting {
+        reader.compile()
+    } else {
+        let credentials = target.object["spec"]["azure"]["credentialsRef"]["name"].as_str();
+        let session = context.azure.session(&context.executor, &target.name.namespace, credentials).await?;
+        reader.session = Some(session);
+        reader.poll(fresh).await?;
+        reader.read().await?
+    };
+    fresh.extend(reader.seen.iter().map(|(id, sight)| (id.clone(), seen(sight))));
+    let secrets = secret_facts(context, &target.name.namespace, compiled.as_ref().ok()).await?;
+    let exported = exported(context, &target.name.namespace, compiled.as_ref().ok()).await?;
+    let world = World {
+        now: Timestamp::now(),
+        subject,
+        compiled,
+        seen: reader.seen,
+        polled: reader.polled,
+        secrets,
+        exported,
+        portal: context.azure.portal.clone(),
+        sync: context.azure.sync,
+    };
+    Ok(Observed { outcome: plan::azure::plan(&world), session: reader.session })
+}
+
+fn subject(cluster: &str, target: &Target) -> Subject {
+    let object = target.object;
+    let metadata = &object["metadata"];
+    let mut management: Management =
+        serde_json::from_value(object["spec"]["management"].clone()).unwrap_or_default();
+    let default: DeletionPolicy = (target.kind.deletion)(object);
+    management.deletion = Some(management.deletion.unwrap_or(default));
+    let finalizers = metadata["finalizers"].as_array().into_iter().flatten();
+    Subject {
+        owner: Owner {
+            cluster: cluster.to_owned(),
+            kind: target.kind.kind.to_owned(),
+            namespace: target.name.namespace.to_string(),
+            name: target.name.name.to_string(),
+        },
+        generation: metadata["generation"].as_i64(),
+        deleting: !metadata["deletionTimestamp"].is_null() || target.retired,
+        finalizer: finalizers.into_iter().any(|finalizer| finalizer == FINALIZER),
+        protected: metadata["annotations"][PROTECT_ANNOTATION] == json!("true"),
+        management,
+        status: target.status.clone(),
+    }
+}
+
+fn sights(fresh: &Fresh) -> BTreeMap<ResourceId, Sight> {
+    fresh.iter().map(|(id, seen)| (id.clone(), sight(seen.clone()))).collect()
+}
+
+fn sight(seen: Seen) -> Sight {
+    match seen {
+        Seen::Absent => Sight::Absent,
+        Seen::Present(body) => Sight::Present(body),
+    }
+}
+
+fn seen(sight: &Sight) -> Seen {
+    match sight {
+        Sight::Absent => Seen::Absent,
+        Sight::Present(body) => Seen::Present(body.clone()),
+    }
+}
+
+/// Other objects of the namespace, from the store.
+struct Neighbours<'a> {
+    store: &'a Store,
+    namespace: &'a str,
+}
+
+impl Lookup for Neighbours<'_> {
+    fn find(&self, kind: &str, name: &str) -> Option<Value> {
+        let kind = Kind::named(kind)?;
+        let name = ObjectName::new(self.namespace, name);
+        let object = self.store.object(Source::Primary(kind.primary), &name).ok()??;
+        whole(kind, object).ok()
+    }
+}
+
+struct Reader<'a> {
+    context: &'a Context,
+    target: &'a Target<'a>,
+    session: Option<Session>,
+    seen: BTreeMap<ResourceId, Sight>,
+    polled: BTreeMap<ResourceId, Polled>,
+}
+
+impl Reader<'_> {
+    fn compile(&self) -> Result<Compiled, Refusal> {
+        let neighbours = Neighbours { store: &self.context.store, namespace: &self.target.name.namespace };
+        let facts = Facts {
+            now: Timestamp::now(),
+            objects: &neighbours,
+            seen: &self.seen,
+            subscription: self.context.azure.subscription.as_deref(),
+            assume_ready: false,
+        };
+        (self.target.kind.compile)(self.target.object, &facts)
+    }
+
+    /// Polls the operations that the status names, unless an own write has just answered.
+    async fn poll(&mut self, fresh: &Fresh) -> Result<(), Failure> {
+        let Some(session) = &self.session else { return Ok(()) };
+        for resource in &self.target.status.resources {
+            let (Ok(id), Some(operation)) = (ResourceId::parse(&resource.id), &resource.operation) else {
+                continue;
+            };
+            let Some(operation) = operation_of(operation, Timestamp::now()) else { continue };
+            if fresh.contains_key(&id) {
+                continue;
+            }
+            let polled = match session.poll(&operation).await.map_err(|error| classify(&error))? {
+                arm::Progress::Running(operation) => Polled::Running(operation),
+                arm::Progress::Failed(error) | arm::Progress::Canceled(error) => Polled::Failed(error),
+                arm::Progress::Lost => Polled::Lost,
+                arm::Progress::Succeeded(body) => {
+                    // What the operation's end tells need not be read once more.
+                    match body.filter(|body| body["properties"].is_object() && body["id"].is_string()) {
+                        Some(body) => self.seen.insert(id.clone(), Sight::Present(body)),
+                        None if operation.verb == Verb::Delete => self.seen.insert(id.clone(), Sight::Absent),
+                        None => None,
+                    };
+                    Polled::Succeeded
+                }
+            };
+            self.polled.insert(id, polled);
+        }
+        Ok(())
+    }
+
+    /// Reads until the kind asks for no more.
+    async fn read(&mut self) -> Result<Result<Compiled, Refusal>, Failure> {
+        let mut listed = BTreeSet::new();
+        let mut compiled = self.compile();
+        for _ in 0..ROUNDS {
+            let (ids, lists) = self.missing(compiled.as_ref().ok(), &listed);
+            if ids.is_empty() && lists.is_empty() {
+                break;
+            }
+            self.get(ids).await?;
+            for (parent, type_) in lists {
+                self.list(&parent, type_).await?;
+                listed.insert((parent, type_));
+            }
+            compiled = self.compile();
+        }
+        Ok(compiled)
+    }
+
+    /// What has to be read: what is wanted, what is asked for, what the status remembers. A resource on which an
+    /// operation runs is left alone, unless the kind asks for it.
+    fn missing(
+        &self,
+        compiled: Option<&Compiled>,
+        listed: &BTreeSet<(ResourceId, &'static str)>,
+    ) -> (BTreeSet<ResourceId>, Vec<(ResourceId, &'static str)>) {
+        let runs = |id: &ResourceId| matches!(self.polled.get(id), Some(Polled::Running(_)));
+        let mut ids: BTreeSet<ResourceId> = tracked_ids(&self.target.status).into_iter().collect();
+        let mut lists = Vec::new();
+        ids.extend(compiled.into_iter().flat_map(Compiled::ids).cloned());
+        ids.retain(|id| !runs(id));
+        for read in compiled.map(|compiled| &compiled.reads[..]).unwrap_or_default() {
+            match read {
+                Read::Get(id) => {
+                    ids.insert(id.clone());
+                }
+                Read::List(parent, type_) => {
+                    if !listed.contains(&(parent.clone(), *type_)) {
+                        lists.push((parent.clone(), *type_));
+                    }
+                }
+            }
+        }
+        ids.retain(|id| !self.seen.contains_key(id));
+        (ids, lists)
+    }
+
+    async fn get(&mut self, ids: BTreeSet<ResourceId>) -> Result<(), Failure> {
+        let Some(session) = &self.session else { return Ok(()) };
+        let reads = ids.into_iter().map(|id| async {
+            let seen = session.get(&id).await;
+            (id, seen)
+        });
+        let answers: Vec<_> = stream::iter(reads).buffered(READS).collect().await;
+        for (id, seen) in answers {
+            let seen = seen.map_err(|error| classify(&error))?;
+            self.seen.insert(id, sight(seen));
+        }
+        Ok(())
+    }
+
+    async fn list(&mut self, parent: &ResourceId, type_: &str) -> Result<(), Failure> {
+        let Some(session) = &self.session else { return Ok(()) };
+        if matches!(self.seen.get(parent), Some(Sight::Absent)) {
+            return Ok(());
+        }
+        let items = match session.list(&format!("{parent}/{type_}")).await {
+            Ok(items) => items,
+            Err(error) if error.class == arm::ErrorClass::NotFound => Vec::new(),
+            Err(error) => return Err(classify(&error)),
+        };
+        for item in items {
+            let name = item["name"].as_str().unwrap_or_default().to_owned();
+            if let Ok(id) = parent.child(type_, &name) {
+                self.seen.entry(id).or_insert(Sight::Present(item));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is known of the Secrets that a body needs: their versions and keys.
+async fn secret_facts(
+    context: &Context,
+    namespace: &str,
+    compiled: Option<&Compiled>,
+) -> Result<BTreeMap<String, SecretFacts>, Failure> {
+    let names: BTreeSet<&str> = compiled.into_iter().flat_map(Compiled::secrets).collect();
+    let mut facts = BTreeMap::new();
+    for name in names {
+        if let Some(secret) = secret(&context.executor, namespace, name).await? {
+            // Never a digest of the values, from which a weak one could be guessed.
+            let version = secret.metadata.resource_version.clone().unwrap_or_default();
+            facts
+                .insert(name.to_owned(), SecretFacts { version, keys: values(secret).into_keys().collect() });
+        }
+    }
+    Ok(facts)
+}
+
+/// The digests of what was exported before, by the name of the object.
+async fn exported(
+    context: &Context,
+    namespace: &str,
+    compiled: Option<&Compiled>,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let mut digests = BTreeMap::new();
+    for export in compiled.map(|compiled| &compiled.exports[..]).unwrap_or_default() {
+        let metadata = export_metadata(&context.executor, namespace, &export.name, export.secret).await?;
+        let annotations = metadata.and_then(|metadata| metadata.annotations).unwrap_or_default();
+        if let Some(digest) = annotations.get(api::meta::APPLIED_ANNOTATION) {
+            digests.insert(export.name.clone(), digest.clone());
+        }
+    }
+    Ok(digests)
+}
