@@ -1,0 +1,166 @@
+//! The boundary to the data plane: what happens to resources is told to it, and what is below its paths is
+//! answered by it.
+//!
+//! The control plane works without one: operations then end by the clock, and nothing is ever scored.
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use serde_json::Value;
+
+use crate::answer::Answer;
+use crate::core::Core;
+use crate::operation::{self, Effect, Fate};
+
+/// What happened to a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is stored, and its operation has begun (create, update, or an action such as `start`).
+    Started,
+    /// It is stored for good: at once (a job, a model) or because its operation succeeded.
+    Succeeded,
+    /// Its operation failed or was canceled.
+    Failed,
+    /// Its deletion has begun.
+    Deleting,
+    /// It is gone, and so is all below it.
+    Deleted,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The resource's id. Compare without regard to case.
+    pub id: String,
+    /// Its type in ARM's spelling, `Microsoft.MachineLearningServices/workspaces/jobs`; empty where unknown.
+    pub kind: String,
+    /// What happened.
+    pub change: Change,
+    /// The operation that began, by the name that [`Control::finish`] takes.
+    pub operation: Option<String>,
+}
+
+/// A request below a path that is not ARM's.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The path, not decoded.
+    pub path: String,
+    /// The query, not decoded; empty where there is none.
+    pub query: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+    /// The scheme and authority that the client used.
+    pub base: String,
+}
+
+/// An answer that is still being made.
+pub type Pending = Pin<Box<dyn Future<Output = Option<Answer>> + Send>>;
+
+/// What runs behind the control plane.
+pub trait DataPlane: Send + Sync {
+    /// Whether the operation that begins waits for [`Control::finish`] instead of the clock. Called while the
+    /// state is locked: it must return at once and must not use a [`Control`]. `body` is the resource as stored.
+    fn holds(&self, event: &Event, body: &Value) -> bool;
+
+    /// Called after the state has changed, without a lock, in the order of the changes. It must not block:
+    /// long work is spawned.
+    fn observe(&self, event: Event, control: Control);
+
+    /// Called once at the start, when resources and running operations may have come from a state file.
+    fn resume(&self, control: Control);
+
+    /// Answers what is no path of ARM, of the token endpoints or of the emulator's own interface, such as
+    /// `/emulator/inference/{region}/{endpoint}/score`. `None` gives 404.
+    fn serve(&self, request: Request, control: Control) -> Pending;
+
+    /// The newest lines of a deployment's container, for `getLogs`; `None` gives an empty log.
+    fn logs(&self, deployment: &str, container: &str, lines: usize) -> Option<String>;
+}
+
+/// What a data plane can read and write.
+#[derive(Clone)]
+pub struct Control {
+    pub(crate) core: Arc<Core>,
+}
+
+impl Control {
+    /// A resource's stored body with its `id`; URLs that lead to the emulator begin with `emulator:/`.
+    pub fn resource(&self, id: &str) -> Option<Value> {
+        let state = self.core.state();
+        let record = state.get(&id.to_ascii_lowercase())?;
+        Some(with_id(record.body.clone(), &record.id))
+    }
+
+    /// A write-only field of a resource, by JSON pointer: `/properties/keys`, say.
+    pub fn secret(&self, id: &str, pointer: &str) -> Option<Value> {
+        self.core.state().get(&id.to_ascii_lowercase())?.secrets.get(pointer).cloned()
+    }
+
+    /// All resources of a type.
+    pub fn resources(&self, kind: &str) -> Vec<Value> {
+        let state = self.core.state();
+        state.of_kind(kind).map(|record| with_id(record.body.clone(), &record.id)).collect()
+    }
+
+    /// Changes a resource's body by a JSON merge patch; false where it is gone.
+    pub fn merge(&self, id: &str, patch: &Value) -> bool {
+        let mut state = self.core.state();
+        let now = self.core.clock.now();
+        let Some(record) = state.get_mut(&id.to_ascii_lowercase()) else { return false };
+        operation::merge(&mut record.body, patch);
+        record.modified = now;
+        drop(state);
+        self.core.touched();
+        true
+    }
+
+    /// The operations that wait for [`Control::finish`]: the name of each and the id of its resource, in
+    /// lower case.
+    pub fn held(&self) -> Vec<(String, String)> {
+        let state = self.core.state();
+        let held = |one: &&operation::Operation| one.due.is_none() && one.fate == Fate::Succeeded;
+        state.running().filter(held).map(|one| (one.id.clone(), one.key.clone())).collect()
+    }
+
+    /// Ends an operation that [`DataPlane::holds`] held; `patch` is merged into the resource on success.
+    pub fn finish(&self, operation: &str, fate: Fate, patch: Option<Value>) {
+        let now = self.core.clock.now();
+        let mut state = self.core.state();
+        if let Some(one) = state.operation_mut(operation) {
+            one.fate = fate;
+            let key = one.key.clone();
+            one.effects.extend(patch.map(|patch| Effect::Merge(key, patch)));
+        }
+        let ended = operation::end(&mut state, operation, now);
+        drop(state);
+        self.core.touched();
+        self.core.tell(ended.into_iter().filter_map(crate::engine::ended).collect());
+    }
+
+    /// The GUID, region and id of the workspace that a resource lies in.
+    pub fn workspace(&self, id: &str) -> Option<Value> {
+        let address = crate::address::Address::parse(id)?.ancestor(1)?;
+        self.resource(&address.id())
+    }
+
+    /// Whether a bearer token was issued by this emulator and is good now.
+    pub fn accepts_token(&self, token: &str) -> bool {
+        self.core.issuer.check(token).is_ok()
+    }
+
+    /// Where things may be kept that belong to the state: beside the state file, if there is one.
+    pub fn state_file(&self) -> Option<std::path::PathBuf> {
+        self.core.settings.state.clone()
+    }
+}
+
+fn with_id(mut body: Value, id: &str) -> Value {
+    body["id"] = Value::String(id.to_owned());
+    body
+}

@@ -1,0 +1,42 @@
+//! A stored resource as a client sees it.
+use serde_json::{Value, json};
+
+use crate::call::Call;
+use crate::clock::rfc3339;
+use crate::state::Record;
+
+/// The prefix of stored URLs that lead to this emulator, before the slash of their path; it becomes the scheme and
+/// authority that the client used.
+pub(crate) const HERE: &str = "emulator:/";
+
+/// The body of GET.
+pub(crate) fn render(record: &Record, call: &Call) -> Value {
+    let mut body = record.body.clone();
+    here(&mut body, &call.base);
+    body["id"] = json!(record.id);
+    body["name"] = json!(record.name());
+    body["type"] = json!(record.kind);
+    body["systemData"] = json!({
+        "createdAt": rfc3339(record.created),
+        "createdBy": record.created_by,
+        "createdByType": "Application",
+        "lastModifiedAt": rfc3339(record.modified),
+        "lastModifiedBy": record.created_by,
+        "lastModifiedByType": "Application",
+    });
+    body
+}
+
+/// Puts the client's own authority into every URL that leads here.
+pub(crate) fn here(value: &mut Value, base: &str) {
+    match value {
+        Value::String(text) => {
+            if let Some(rest) = text.strip_prefix(HERE) {
+                *text = format!("{base}{rest}");
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| here(value, base)),
+        Value::Object(values) => values.values_mut().for_each(|value| here(value, base)),
+        _ => {}
+    }
+}
