@@ -150,6 +150,11 @@ impl Session {
 
     /// An address that an answer named, made absolute; `None` if it is of another server.
     fn own_url(&self, text: &str) -> Option<String> {
+        // What parsers of URLs read in different ways is no address.
+        let odd = text.chars().any(|it| it.is_control() || it.is_whitespace() || it == '\\');
+        if odd || !(text.starts_with('/') || text.contains("://")) {
+            return None;
+        }
         let url = self.client.0.base.join(text).ok()?;
         self.client.is_own(&url).then(|| url.to_string())
     }
