@@ -7,12 +7,22 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::azure::{AzureAccess, AzureStatus, Export, LocalReference, Management, PlanStatus};
 use crate::meta::{EnvironmentVariable, ModelFormat};
+
+mod target;
+
+pub use target::{
+    Auth, AuthMode, BatchResources, BatchSettings, CodeConfiguration, Collection, DataCollector,
+    LoggingLevel, OutputAction, ProbeSettings, RequestLogging, RequestSettings, RetrySettings, RollingRate,
+    Route, Switch, Target, TargetEnvironment, TargetType,
+};
 
 /// A stable scoring address and the model behind it.
 ///
-/// The operator keeps a Deployment, a Service, a PodDisruptionBudget, a NetworkPolicy, a ServiceAccount and, when asked
-/// to scale by load, a HorizontalPodAutoscaler for it. All of them go when the Endpoint is deleted.
+/// On this cluster, the operator keeps a Deployment, a Service, a PodDisruptionBudget, a NetworkPolicy, a ServiceAccount
+/// and, when asked to scale by load, a HorizontalPodAutoscaler for it; in Azure, an endpoint and its deployments. All of
+/// them go when the Endpoint is deleted.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[kube(
     group = "mlops-operator.dev",
@@ -43,12 +53,38 @@ use crate::meta::{EnvironmentVariable, ModelFormat};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.container) || self.model.format != 'ONNX' || has(self.runtimeRef)")
+    validation = Rule::new("!has(self.container) || self.model.format != 'ONNX' || has(self.runtimeRef) || self.target.type != 'Kubernetes'")
         .message("container applies to the formats MLflow, Triton and Custom; for ONNX name a ServingRuntime with runtimeRef, or remove container")
-        .field_path(".container")
+        .field_path(".container"),
+    validation = Rule::new("(self.mode == 'Batch') == (self.target.type == 'ManagedBatch')")
+        .message("mode Batch goes with the target ManagedBatch, and mode Online with the others"),
+    validation = Rule::new("self.target.type == 'ManagedBatch' || !has(self.batch)")
+        .message("batch applies to the target ManagedBatch")
+        .field_path(".batch"),
+    validation = Rule::new("self.target.type != 'Kubernetes' || !(has(self.auth) || has(self.export))")
+        .message("auth and export apply to targets in Azure: remove them, or set another target.type"),
+    validation = Rule::new("!has(self.auth) || (self.target.type == 'ManagedBatch' ? self.auth.mode == 'AadToken' : self.target.type == 'ArcKubernetes' ? self.auth.mode != 'AadToken' : true)")
+        .message("auth.mode must be AadToken with the target ManagedBatch, and Key or AMLToken with ArcKubernetes"),
+    validation = Rule::new("self.target.type == 'Kubernetes' || !has(self.container) || !(has(self.container.image) || has(self.container.command) || has(self.container.args))")
+        .message("container.image, command and args apply to the target Kubernetes: use target.environment in Azure")
+        .field_path(".container"),
+    validation = Rule::new("self.target.type in ['Kubernetes', 'ArcKubernetes'] || !has(self.scaling.maxReplicas)")
+        .message("scaling by load applies to the targets Kubernetes and ArcKubernetes: set scaling.replicas for ManagedOnline, and batch.resources.instanceCount for ManagedBatch")
+        .field_path(".scaling"),
+    validation = Rule::new("self.target.type == 'Kubernetes' || self.model.format in ['MLflow', 'Triton'] || has(self.target.environment) || has(self.model.modelRef)")
+        .message("in Azure, models in the formats ONNX and Custom need target.environment, or a Model that names one"),
+    validation = Rule::new("self.target.type == 'Kubernetes' || has(self.model.modelRef) || (has(self.model.uri) && self.model.uri.matches('^(azureml://|/subscriptions/)'))")
+        .message("a target in Azure needs a registered model: model.modelRef, or a model.uri that begins with azureml:// or /subscriptions/")
+        .field_path(".model")
 )]
 pub struct EndpointSpec {
-    /// How requests come: `Online` answers each request at once.
+    /// Who talks to Azure for it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub azure: AzureAccess,
+    /// How far the operator may go.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub management: Management,
+    /// How requests come: `Online` answers each request at once, `Batch` scores files.
     #[serde(default)]
     pub mode: EndpointMode,
     /// Where the model runs. Without it, on this cluster.
@@ -57,21 +93,39 @@ pub struct EndpointSpec {
     /// The model that answers.
     pub model: ModelReference,
     /// The ServingRuntime that turns the model into a container. Without it, the runtime that supports the model's
-    /// format: first in this namespace, then among the defaults that the operator's chart installed.
+    /// format: first in this namespace, then among the defaults that the operator's chart installed. Azure has
+    /// `target.environment` instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime_ref: Option<RuntimeReference>,
-    /// The container that serves the model, for runtimes that leave it open, and its extra arguments and environment.
+    /// The container that serves the model, for runtimes that leave it open, and its extra arguments and environment. In
+    /// Azure, the environment variables alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<ContainerOverride>,
-    /// CPU and memory of each replica.
+    /// CPU and memory of each replica. With the target `ManagedOnline`, `target.instanceType` decides.
     #[serde(default)]
     pub resources: Resources,
     /// How many replicas answer: a fixed number, or a range that follows the CPU load.
     #[serde(default)]
     pub scaling: Scaling,
-    /// How a change of the model or of its container reaches the pods.
+    /// How a change of the model or of its container reaches the pods. In Azure, a new revision is always made beside
+    /// the old one, and gets all requests once it can answer.
     #[serde(default)]
     pub rollout: Rollout,
+    /// How callers prove who they are. Without it, by a key; with the target `ManagedBatch`, by a token of Microsoft
+    /// Entra ID.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+    /// How files are scored, with the target `ManagedBatch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchSettings>,
+    /// Where to write the address and the keys for other workloads: `scoringUri`, `swaggerUri` and, in a Secret and with
+    /// the mode `Key`, `primaryKey` and `secondaryKey`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export: Option<Export>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// How requests come to an endpoint.
@@ -81,49 +135,76 @@ pub enum EndpointMode {
     /// Each request is answered at once.
     #[default]
     Online,
-}
-
-/// Where the model runs.
-#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[schemars(inline)]
-pub struct Target {
-    /// The kind of place.
-    #[serde(rename = "type", default)]
-    pub type_: TargetType,
-}
-
-/// The kind of place where a model runs.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[schemars(inline)]
-pub enum TargetType {
-    /// Pods on this cluster.
-    #[default]
-    Kubernetes,
+    /// Files are scored by jobs.
+    Batch,
 }
 
 /// The model that answers: where it lies, what it must be, and in which format.
 #[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(inline)]
+#[x_kube(
+    validation = Rule::new("has(self.uri) != has(self.modelRef)")
+        .message("model needs one of uri and modelRef")
+)]
 pub struct ModelReference {
     /// Where the model lies: `https://…` or `http://…` for a file, `pvc://CLAIM/PATH` for a file or folder on a
-    /// PersistentVolumeClaim of this namespace.
+    /// PersistentVolumeClaim of this namespace, `az://CONTAINER/PATH`, `https://ACCOUNT.blob.core.windows.net/CONTAINER/PATH`
+    /// or `abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH` for Azure Storage, an `azureml://…` id or address of Azure Machine Learning, or the id
+    /// `/subscriptions/…/models/NAME/versions/VERSION` of a model's version.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(
-        validation = Rule::new("self.matches('^(https?://[^\\\\s/@]+(/[^\\\\s]*)?|pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[^\\\\s]*)?)$')")
-            .message("model.uri must be https://HOST/PATH, http://HOST/PATH or pvc://CLAIM/PATH, without a user name or password"),
+        validation = Rule::new("self.matches('^(https?://[^\\\\s/@]+(/[^\\\\s]*)?|pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[^\\\\s]*)?|azureml://[^\\\\s@?#]+|az://[a-z0-9$][-a-z0-9]{1,62}(/[^\\\\s?#]*)?|abfss://[a-z0-9$][-a-z0-9]{1,62}@[a-z0-9][-a-z0-9.]*(/[^\\\\s?#]*)?|/subscriptions/[^\\\\s?#]+/models/[^\\\\s/?#]+/versions/[^\\\\s/?#]+)$')")
+            .message("model.uri must be https://HOST/PATH, http://HOST/PATH, pvc://CLAIM/PATH, az://CONTAINER/PATH, abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH, azureml://… or /subscriptions/…/models/NAME/versions/VERSION, without a user name or password"),
         validation = Rule::new("!self.matches('^pvc://.*/[.][.](/|$)')")
             .message("model.uri must not leave its claim: remove the '..'")
     )]
     pub uri: String,
+    /// A Model of this namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_ref: Option<RegisteredModel>,
+    /// The MLWorkspace in which an `azureml://` address that names none is looked up. Without it,
+    /// `target.workspaceRef`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_ref: Option<LocalReference>,
+    /// The ModelRegistry that stands for the registry of an address `azureml://registries/…`; the target `Kubernetes`
+    /// needs it to find the model's file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry_ref: Option<LocalReference>,
     /// The SHA-256 digest of the model's file, `sha256:` and 64 hexadecimal digits. When given, a file that differs is
-    /// refused before it is loaded.
+    /// refused before it is loaded. Azure fetches its own copy of a registered version, which nobody can change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 71), regex(pattern = r"^sha256:[a-f0-9]{64}$"))]
     pub digest: Option<String>,
     /// The model's format.
     pub format: ModelFormat,
+    /// A Secret of this namespace with what opens the model's store, for the target `Kubernetes`. Its keys are the names
+    /// of environment variables: `AZURE_STORAGE_ACCOUNT_NAME`, `AZURE_STORAGE_ACCOUNT_KEY`, `AZURE_STORAGE_SAS_TOKEN`,
+    /// `AZURE_STORAGE_ENDPOINT`, `AZURE_CLIENT_ID`, `AZURE_TENANT_ID`, `AZURE_CLIENT_SECRET` and the others that
+    /// `mlops-model-server --help` names. Only the container that fetches the model gets them. A change of the Secret
+    /// reaches pods that start after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_ref: Option<LocalReference>,
+    /// The client id of a managed identity in Azure, federated with the ServiceAccount that has the Endpoint's name. The
+    /// pods get its tokens by Azure Workload Identity, which the cluster must run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 36), regex(pattern = r"^[a-fA-F0-9]{8}(-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12}$"))]
+    pub workload_identity_client_id: Option<String>,
+}
+
+/// Names a Model and one of its versions.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct RegisteredModel {
+    /// The name of a Model of this namespace.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+    /// The version. Without it, the one that the Model stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 30), regex(pattern = r"^[a-zA-Z0-9][-a-zA-Z0-9._]*$"))]
+    pub version: Option<String>,
 }
 
 /// Names a ServingRuntime.
@@ -280,11 +361,11 @@ pub struct EndpointStatus {
     /// The generation of the spec that this status speaks of; -1 until the operator has seen the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Serving`, and while true `Reconciling` and `Stalled`.
+    /// `Ready`, `Serving`, and while true `Reconciling` and `Stalled`; in Azure also `AzureReachable`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
-    /// The address that answers requests from inside the cluster.
+    /// The address that answers requests: on this cluster from inside it, in Azure the scoring URI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub url: Option<String>,
@@ -302,24 +383,53 @@ pub struct EndpointStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub revisions: Vec<Revision>,
+    /// What was seen in Azure and done there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub azure: Option<AzureStatus>,
+    /// Where a registered model was found to lie.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_model: Option<ResolvedModel>,
+    /// What is about to be written or, in the mode `Plan`, would be, in Azure and on this cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanStatus>,
 }
 
-/// One revision: a model in a container, and the pods that run it.
+/// Where a registered model was found to lie.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct ResolvedModel {
+    /// What was looked up: the id of the model's version, or the address in a datastore.
+    #[schemars(length(max = 2048))]
+    pub source: String,
+    /// The address of the model's file or folder.
+    #[schemars(length(max = 4096))]
+    pub url: String,
+    /// The digest that the Model gives for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71))]
+    pub digest: Option<String>,
+}
+
+/// One revision: a model in a container, and the pods or instances that run it.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(inline)]
 pub struct Revision {
-    /// Its name: the Endpoint's name and a digest of what its pods run.
+    /// Its name: the Endpoint's name and a digest of what its pods run, or the name of a deployment in Azure.
     #[schemars(length(max = 128))]
     pub name: String,
     /// The model's URI, without any query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub model: Option<String>,
-    /// Pods that exist.
+    /// Pods or instances that exist.
     pub replicas: i32,
-    /// Pods that answer.
+    /// Pods or instances that answer.
     pub ready_replicas: i32,
+    /// The share of requests that it answers, in percent, as far as known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<i32>,
     /// Where it stands.
     pub state: RevisionState,
 }

@@ -24,6 +24,7 @@ pub fn settings() -> Settings {
     Settings {
         operator_namespace: OPERATOR_NAMESPACE.to_owned(),
         model_server_image: "mlops-model-server:test".to_owned(),
+        model_allowed_hosts: Vec::new(),
     }
 }
 
@@ -55,10 +56,17 @@ pub fn runtime(namespace: &str, name: &str, spec: Value) -> Option<RuntimeFacts>
 pub fn endpoint(name: &str) -> EndpointFixture {
     let model = api::endpoint::ModelReference {
         uri: format!("https://models.example/{name}/1/model.onnx"),
+        model_ref: None,
+        workspace_ref: None,
+        registry_ref: None,
         digest: None,
         format: ModelFormat::Onnx,
+        credentials_ref: None,
+        workload_identity_client_id: None,
     };
     let spec = EndpointSpec {
+        azure: api::azure::AzureAccess::default(),
+        management: api::azure::Management::default(),
         mode: api::endpoint::EndpointMode::default(),
         target: api::endpoint::Target::default(),
         model,
@@ -67,6 +75,9 @@ pub fn endpoint(name: &str) -> EndpointFixture {
         resources: api::endpoint::Resources::default(),
         scaling: api::endpoint::Scaling::default(),
         rollout: api::endpoint::Rollout::default(),
+        auth: None,
+        batch: None,
+        export: None,
     };
     let mut endpoint = Endpoint::new(name, spec);
     endpoint.metadata.namespace = Some(NAMESPACE.to_owned());
@@ -96,6 +107,18 @@ impl EndpointFixture {
     /// The digest that the model must have.
     pub fn digest(mut self, digest: &str) -> Self {
         self.0.spec.model.digest = Some(digest.to_owned());
+        self
+    }
+
+    /// The Secret that opens the model's store.
+    pub fn credentials(mut self, secret: &str) -> Self {
+        self.0.spec.model.credentials_ref = Some(api::azure::LocalReference { name: secret.to_owned() });
+        self
+    }
+
+    /// The managed identity that the pods have.
+    pub fn identity(mut self, client: &str) -> Self {
+        self.0.spec.model.workload_identity_client_id = Some(client.to_owned());
         self
     }
 
