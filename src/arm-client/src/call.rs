@@ -258,7 +258,7 @@ impl Failure {
 
     fn from_body(error: &reqwest::Error) -> Self {
         let message = format!("the answer broke off: {}", causes(error));
-        Self::new(ErrorClass::InvalidResponse, "broken", message)
+        Self::new(ErrorClass::Unreachable, "broken", message)
     }
 }
 

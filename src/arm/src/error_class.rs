@@ -11,7 +11,8 @@ mod tests;
 pub enum ErrorClass {
     /// Too many calls: wait as long as the server says.
     Throttled,
-    /// No answer, or one that only says that the service is in trouble. Whether a write happened is not known.
+    /// No answer, or one that breaks off, or one that only says that the service is in trouble. Whether a write happened
+    /// is not known.
     Unreachable,
     /// No token could be had, or it was refused.
     Unauthorized,

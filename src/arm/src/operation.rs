@@ -144,7 +144,10 @@ pub fn polled(operation: &Operation, answer: &Answer, now: Timestamp) -> Progres
         },
         // The answer of an ended operation is what the call itself would have answered.
         400 | 402 | 405..=407 | 409 | 411..=428 if operation.shape == OperationShape::Location => {
-            Progress::Failed(cause(answer.body, "Failed"))
+            let error = cause(answer.body, "Failed");
+            let canceled =
+                ["OperationCanceled", "OperationPreempted"].iter().any(|code| error.has_code(code));
+            if canceled { Progress::Canceled(error) } else { Progress::Failed(error) }
         }
         _ => Progress::Running(next(operation, answer, now)),
     }

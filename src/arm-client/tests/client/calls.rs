@@ -114,9 +114,10 @@ async fn answers_that_are_none_are_told_apart() {
 
 #[tokio::test]
 async fn answers_that_break_off_are_told_apart() {
-    let cases: [(&'static [u8], ErrorClass); 3] = [
+    let cases: [(&'static [u8], ErrorClass); 4] = [
         (b"", ErrorClass::Unreachable),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"id\":", ErrorClass::InvalidResponse),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"id\":", ErrorClass::Unreachable),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n{\"id\":", ErrorClass::InvalidResponse),
         (b"SSH-2.0-OpenSSH\r\n", ErrorClass::Unreachable),
     ];
     for (bytes, class) in cases {

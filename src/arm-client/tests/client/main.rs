@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
 
 mod calls;
+mod emulator;
 mod hosts;
+mod identities;
 mod lists;
 mod operations;
 mod server;

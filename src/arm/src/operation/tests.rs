@@ -127,6 +127,13 @@ fn every_answer_to_a_poll_is_told_apart() {
         (Delete, Location, 200, none.clone(), "succeeded"),
         (Delete, Location, 404, none.clone(), "lost"),
         (Post, Location, 409, error.clone(), "failed"),
+        (
+            Put,
+            Location,
+            409,
+            json!({"error": {"code": "OperationCanceled", "message": "by another"}}),
+            "canceled",
+        ),
         (Post, Location, 429, error.clone(), "running"),
         (Post, Location, 401, error.clone(), "running"),
         (Put, Body, 200, state("Updating"), "running"),
