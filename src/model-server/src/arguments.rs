@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, ValueEnum};
 
 use crate::digest::Digest;
+use crate::guard::AllowedHosts;
 
 /// Where Kubernetes looks for the termination message unless the container says otherwise.
 pub const TERMINATION_MESSAGE: &str = "/dev/termination-log";
@@ -15,6 +16,9 @@ pub const TERMINATION_MESSAGE: &str = "/dev/termination-log";
     name = "mlops-model-server",
     version,
     after_help = "`mlops-model-server fetch --help` shows the other mode: fetch an artefact into a folder.\n\
+                  Azure Storage is read with AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN, \
+                  AZURE_STORAGE_ENDPOINT, AZURE_CLIENT_ID, AZURE_TENANT_ID, AZURE_FEDERATED_TOKEN_FILE, AZURE_CLIENT_SECRET, \
+                  AZURE_AUTHORITY_HOST, IDENTITY_ENDPOINT, AZURE_USE_MANAGED_IDENTITY of the environment.\n\
                   Exit codes: 0 drained after SIGTERM, 2 arguments, 10 fetch, 11 digest, 12 load, 13 warm-up."
 )]
 pub struct ServeArguments {
@@ -71,7 +75,8 @@ pub struct FetchArguments {
 /// What both modes need.
 #[derive(Args, Clone, Debug)]
 pub struct ModelArguments {
-    /// A path, file://, http:// or https://; a folder stands for the one .onnx file in it.
+    /// A path, file://, https://, http://, az://CONTAINER/PATH or abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH;
+    /// a folder stands for the one .onnx file in it.
     #[arg(long, env = "MLOPS_MODEL_URI", value_name = "URI", hide_env_values = true)]
     pub model_uri: String,
     /// The digest that the artefact must have; an empty one is none, for templates that always name the flag.
@@ -85,6 +90,22 @@ pub struct ModelArguments {
     /// Certificates to trust besides the system's, in PEM.
     #[arg(long, env = "MLOPS_CA_FILE", value_name = "PATH")]
     pub ca_file: Option<PathBuf>,
+    /// Hosts that models may come from although they are not public, separated by commas: names, *.ENDING, addresses
+    /// and ranges. Link-local and metadata addresses are opened by an address or a range alone.
+    #[arg(
+        long,
+        env = "MODEL_ALLOWED_HOSTS",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "HOSTS"
+    )]
+    pub allow_hosts: AllowedHosts,
+    /// A folder that the pods of a node share, with fetched artefacts by their digests; used when the digest is given.
+    #[arg(long, env = "MODEL_CACHE", value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// The size of that folder; artefacts that were used least recently go first.
+    #[arg(long, env = "MODEL_CACHE_BYTES", default_value_t = 20 * 1024 * 1024 * 1024)]
+    pub cache_bytes: u64,
     /// The file that gets the cause of a failed start as one JSON line, if it exists.
     #[arg(long, env = "MLOPS_TERMINATION_MESSAGE", default_value = TERMINATION_MESSAGE, value_name = "PATH")]
     pub termination_message: PathBuf,

@@ -1,20 +1,29 @@
-//! Brings a model's artefact to a local file, within a size, and verifies its digest while it streams by.
-use std::io::{Read as _, Write as _};
+//! Brings a model's artefact to a local file or folder, within a size, and verifies its digest while it streams by.
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable as _};
-use reqwest::{Client, Url, redirect};
+use object_store::path::Path as BlobPath;
+use reqwest::Url;
 
-use crate::digest::{Digest, Hasher};
+use crate::azure::store::{Clients, Store};
+use crate::azure::{self, Blob};
+use crate::cache::Cache;
+use crate::digest::Digest;
 use crate::failure::{Failure, Reason};
+use crate::guard::Guard;
 use crate::source::{self, Source};
 
-const REDIRECTS: usize = 5;
-const RETRIES: usize = 4;
+pub mod attempt;
+pub(crate) mod folder;
+pub(crate) mod http;
+pub(crate) mod sink;
+pub mod transfer;
 
-/// What an artefact must fulfil.
+use attempt::Attempt;
+use sink::{Sink, verify};
+use transfer::{Remote, persistently, transfer};
+
+/// What an artefact must fulfil, and how it may be brought.
 #[derive(Clone, Debug)]
 pub struct Fetch {
     /// The digest that it must have.
@@ -23,12 +32,18 @@ pub struct Fetch {
     pub max_bytes: u64,
     /// Certificates to trust besides the system's.
     pub ca_file: Option<PathBuf>,
+    /// Which hosts may be asked.
+    pub guard: Guard,
+    /// What the environment says about Azure.
+    pub azure: azure::Settings,
+    /// A cache of this node, used for artefacts whose digest is given.
+    pub cache: Option<Cache>,
 }
 
 /// A local, verified artefact.
 #[derive(Clone, Debug)]
 pub struct Artefact {
-    /// The file.
+    /// The file, or the folder.
     pub path: PathBuf,
     /// Its digest.
     pub digest: Digest,
@@ -36,30 +51,21 @@ pub struct Artefact {
     pub bytes: u64,
 }
 
-/// An attempt that failed, and whether another may succeed.
-#[derive(Debug)]
-struct Attempt {
-    failure: Failure,
-    transient: bool,
-}
-
-impl Attempt {
-    fn last(message: String) -> Self {
-        Self { failure: Failure::new(Reason::ModelFetchFailed, message), transient: false }
-    }
-
-    fn transient(message: String) -> Self {
-        Self { failure: Failure::new(Reason::ModelFetchFailed, message), transient: true }
-    }
+/// What is at a blob's path.
+enum Found {
+    File,
+    Folder(Vec<(BlobPath, String)>),
 }
 
 impl Fetch {
     /// Verifies a local artefact where it is, or downloads a remote one into `folder`.
     pub async fn fetch(&self, source: &Source, folder: &Path) -> Result<Artefact, Failure> {
-        match source {
-            Source::Local(path) => self.local(path, None),
-            Source::Remote(url) => self.remote(url, &folder.join(source.file_name())).await,
+        if let Source::Local(path) = source {
+            return self.local(path, None);
         }
+        let artefact = self.remote(source, &folder.join(source.file_name())).await?;
+        let path = source::model_file(&artefact.path).map_err(fetch_failed)?;
+        Ok(Artefact { path, ..artefact })
     }
 
     /// Puts a local or a remote artefact into `folder`, under its own name if no other is given.
@@ -72,227 +78,140 @@ impl Fetch {
         std::fs::create_dir_all(folder).map_err(|error| {
             fetch_failed(format!("the folder {} can't be made: {error}", folder.display()))
         })?;
-        match source {
-            Source::Local(path) => {
-                let path = source::model_file(path).map_err(fetch_failed)?;
-                let own = Source::Local(path.clone()).file_name();
-                self.local(&path, Some(folder.join(name.unwrap_or(&own))))
-            }
-            Source::Remote(url) => {
-                let own = source.file_name();
-                self.remote(url, &folder.join(name.unwrap_or(&own))).await
-            }
+        if let Source::Local(path) = source {
+            let path = source::model_file(path).map_err(fetch_failed)?;
+            let own = Source::Local(path.clone()).file_name();
+            return self.local(&path, Some(&folder.join(name.unwrap_or(&own))));
         }
+        let own = source.file_name();
+        self.remote(source, &folder.join(name.unwrap_or(&own))).await
     }
 
     /// Hashes a local artefact, and copies it if a target is given.
-    fn local(&self, path: &Path, target: Option<PathBuf>) -> Result<Artefact, Failure> {
+    fn local(&self, path: &Path, target: Option<&Path>) -> Result<Artefact, Failure> {
         let path = source::model_file(path).map_err(fetch_failed)?;
-        let unreadable = |error| fetch_failed(format!("{} can't be read: {error}", path.display()));
-        let mut file = std::fs::File::open(&path).map_err(unreadable)?;
-        let mut sink = target.as_deref().map(|target| Sink::create(target, self.max_bytes));
-        let mut check = Sink::check(self.max_bytes);
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            let length = file.read(&mut buffer).map_err(unreadable)?;
-            if length == 0 {
-                break;
-            }
-            match &mut sink {
-                Some(Ok(sink)) => sink.take(&buffer[..length]),
-                Some(Err(failure)) => return Err(failure.clone()),
-                None => check.take(&buffer[..length]),
-            }?;
-        }
-        let sink = match sink {
-            Some(sink) => sink?,
-            None => check,
+        let mut sink = match target {
+            Some(target) => Sink::create(target, self.max_bytes)?,
+            None => Sink::check(self.max_bytes),
         };
+        copy(&path, &mut sink)?;
         let (digest, bytes) = sink.finish(self.digest, &path.display().to_string())?;
-        Ok(Artefact { path: target.unwrap_or(path), digest, bytes })
+        Ok(Artefact { path: target.map_or(path, Path::to_owned), digest, bytes })
     }
 
-    async fn remote(&self, url: &Url, target: &Path) -> Result<Artefact, Failure> {
-        let client = self.client(url)?;
-        let back_off = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(250))
-            .with_max_delay(Duration::from_secs(8))
-            .with_max_times(RETRIES)
-            .with_jitter();
-        (|| self.download(&client, url, target))
-            .retry(back_off)
-            .when(|attempt: &Attempt| attempt.transient)
-            .notify(|attempt, delay| {
-                tracing::warn!(
-                    cause = attempt.failure.message,
-                    ?delay,
-                    "fetching the model failed, trying again"
-                );
-            })
-            .await
-            .map_err(|attempt| attempt.failure)
-    }
-
-    async fn download(&self, client: &Client, url: &Url, target: &Path) -> Result<Artefact, Attempt> {
-        let shown = source::shown(url);
-        let mut response =
-            client.get(url.clone()).send().await.map_err(|error| request_failed(&shown, &error))?;
-        let status = response.status();
-        if !status.is_success() {
-            let again = status.is_server_error() || status == 408 || status == 429;
-            let message =
-                format!("{shown} answered {status}; check that the address is right and may be read");
-            return Err(if again { Attempt::transient(message) } else { Attempt::last(message) });
+    /// Takes an artefact from the cache, or from where it is and into the cache.
+    async fn remote(&self, source: &Source, target: &Path) -> Result<Artefact, Failure> {
+        let cache = self.cache.as_ref().zip(self.digest);
+        if let Some((cache, digest)) = cache
+            && let Some(bytes) = cache.take(digest, target, self.max_bytes)
+        {
+            tracing::info!(%digest, folder = %cache.folder.display(), "taken from the cache");
+            return Ok(Artefact { path: target.to_owned(), digest, bytes });
         }
-        let last = |failure| Attempt { failure, transient: false };
-        let mut sink = Sink::create(target, self.max_bytes).map_err(last)?;
-        sink.expect(response.content_length().unwrap_or(0)).map_err(last)?;
-        while let Some(chunk) = response.chunk().await.map_err(|error| request_failed(&shown, &error))? {
-            sink.take(&chunk).map_err(last)?;
+        let brought = match source {
+            Source::Remote(url) => self.address(url, target).await,
+            Source::Blob(blob) => self.blob(blob, target).await,
+            Source::Local(path) => return self.local(path, Some(target)),
+        };
+        let (digest, bytes) = brought.map_err(|attempt| attempt.failure)?;
+        if let Some((cache, digest)) = cache {
+            cache.put(digest, target, bytes);
         }
-        let (digest, bytes) = sink.finish(self.digest, &shown).map_err(last)?;
         Ok(Artefact { path: target.to_owned(), digest, bytes })
     }
 
-    fn client(&self, url: &Url) -> Result<Client, Failure> {
-        // An error means that a provider is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = Client::builder()
-            .user_agent(concat!("mlops-model-server/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(Duration::from_secs(10))
-            .read_timeout(Duration::from_secs(30))
-            .redirect(redirect::Policy::custom(follow));
-        if let Some(path) = &self.ca_file {
-            let unusable = |error: &dyn std::fmt::Display| {
-                fetch_failed(format!("the certificates in {} can't be used: {error}", path.display()))
-            };
-            let bundle = std::fs::read(path).map_err(|error| unusable(&error))?;
-            let bundle = reqwest::Certificate::from_pem_bundle(&bundle).map_err(|error| unusable(&error))?;
-            builder = builder.tls_certs_merge(bundle);
-        } else if url.scheme() == "http" {
-            // An image without certificates can still fetch over http; a redirect to https then needs --ca-file.
-            builder = match builder.build() {
-                Ok(client) => return Ok(client),
-                Err(_) => Client::builder().tls_certs_only([]).redirect(redirect::Policy::custom(follow)),
-            };
+    async fn address(&self, url: &Url, target: &Path) -> Result<(Digest, u64), Attempt> {
+        let shown = source::shown(url);
+        self.guard
+            .check(url)
+            .map_err(|refused| Attempt::last(format!("{shown} can't be fetched: {refused}")))?;
+        let client = http::client(&self.guard, self.ca_file.as_deref(), url.scheme() == "http", true)?;
+        self.file(&Remote::Address(&client, url), target, &shown).await
+    }
+
+    async fn file(&self, remote: &Remote<'_>, target: &Path, shown: &str) -> Result<(Digest, u64), Attempt> {
+        let mut sink = Sink::create(target, self.max_bytes)?;
+        transfer(remote, &mut sink).await?;
+        Ok(sink.finish(self.digest, shown)?)
+    }
+
+    async fn blob(&self, blob: &Blob, target: &Path) -> Result<(Digest, u64), Attempt> {
+        let is_plain = self.azure.endpoint.as_ref().is_some_and(|endpoint| endpoint.scheme() == "http");
+        let clients = Clients {
+            guarded: http::client(&self.guard, self.ca_file.as_deref(), is_plain, false)?,
+            metadata: http::metadata_client()?,
+            guard: self.guard.clone(),
+        };
+        let unusable = |message| Attempt::last(format!("{} can't be fetched: {message}", blob.uri));
+        let store = Store::open(blob, &self.azure, clients).map_err(unusable)?;
+        match persistently(async || self.find(&store, blob).await).await? {
+            Found::File => self.file(&Remote::Blob(&store, &blob.path), target, &blob.uri).await,
+            Found::Folder(files) => {
+                let part = part_beside(target)?;
+                let listing = folder::fetch(&store, &files, part.path(), self.max_bytes).await?;
+                let (digest, bytes) = listing.finish();
+                verify(self.digest, digest, &blob.uri, folder::DIGEST_HINT)?;
+                publish(part, target)?;
+                Ok((digest, bytes))
+            }
         }
-        builder.build().map_err(|error| {
-            let hint = "set SSL_CERT_FILE or --ca-file to a file of certificates";
-            fetch_failed(format!("TLS can't be set up: {}; {hint}", causes(&error)))
-        })
+    }
+
+    /// A path with a slash at its end is a folder; any other is a file, or a folder when no such file has bytes.
+    async fn find(&self, store: &Store, blob: &Blob) -> Result<Found, Attempt> {
+        let file = if blob.is_folder { None } else { store.find(&blob.path).await? };
+        if file.as_ref().is_some_and(|file| file.size > 0) {
+            return Ok(Found::File);
+        }
+        let blobs = store.list(&blob.path).await?;
+        let files = folder::files(&blobs, &blob.path)
+            .map_err(|message| Attempt::last(format!("{} can't be fetched: {message}", blob.uri)))?;
+        if files.is_empty() {
+            let message = format!("{} does not exist; check the container and the path", blob.uri);
+            return if file.is_some() { Ok(Found::File) } else { Err(Attempt::last(message)) };
+        }
+        let total: u64 = blobs.iter().map(|blob| blob.size).sum();
+        Sink::check(self.max_bytes).expect(total)?;
+        Ok(Found::Folder(files))
     }
 }
 
-/// Follows few redirects, never from https to http, and never to an address with a password.
-fn follow(attempt: redirect::Attempt<'_>) -> redirect::Action {
-    if attempt.previous().len() > REDIRECTS {
-        return attempt.error("too many redirects");
+/// A folder to fill beside a target, on the same file system.
+pub(crate) fn part_beside(target: &Path) -> Result<tempfile::TempDir, Failure> {
+    let parent = target.parent().unwrap_or(Path::new("."));
+    tempfile::Builder::new()
+        .prefix(".fetch-")
+        .tempdir_in(parent)
+        .map_err(|error| fetch_failed(format!("the folder {} can't be written: {error}", parent.display())))
+}
+
+/// Gives a verified folder its name, in place of what an earlier start left, readable by other users' servers.
+pub(crate) fn publish(part: tempfile::TempDir, target: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = part.keep();
+    let left = if target.is_dir() { std::fs::remove_dir_all(target) } else { Ok(()) };
+    left.and_then(|()| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)))
+        .and_then(|()| std::fs::rename(&path, target))
+        .map_err(|error| {
+            let _ = std::fs::remove_dir_all(&path);
+            fetch_failed(format!("{} can't be written: {error}", target.display()))
+        })
+}
+
+/// Copies a local file into a sink.
+pub(crate) fn copy(path: &Path, sink: &mut Sink) -> Result<(), Failure> {
+    let unreadable = |error| fetch_failed(format!("{} can't be read: {error}", path.display()));
+    let mut file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let length = file.read(&mut buffer).map_err(unreadable)?;
+        if length == 0 {
+            return Ok(());
+        }
+        sink.take(&buffer[..length])?;
     }
-    if attempt.previous().iter().any(|url| url.scheme() == "https") && attempt.url().scheme() != "https" {
-        return attempt.error("redirected from https to http");
-    }
-    if source::refuse_credentials(attempt.url()).is_err() {
-        return attempt.error("redirected to an address with a password");
-    }
-    attempt.follow()
 }
 
 fn fetch_failed(message: String) -> Failure {
     Failure::new(Reason::ModelFetchFailed, message)
-}
-
-fn request_failed(shown: &str, error: &reqwest::Error) -> Attempt {
-    let causes = causes(error);
-    let message = format!("{shown} can't be fetched: {causes}");
-    if causes.contains("invalid peer certificate") {
-        return Attempt::last(format!(
-            "{message}; if it is right, trust its authority with --ca-file or SSL_CERT_FILE"
-        ));
-    }
-    if error.is_redirect() || error.is_builder() {
-        Attempt::last(message)
-    } else {
-        Attempt::transient(message)
-    }
-}
-
-/// The causes of an error without the address that reqwest puts into its own message.
-fn causes(error: &reqwest::Error) -> String {
-    let mut causes = Vec::new();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        causes.push(error.to_string());
-        cause = error.source();
-    }
-    if causes.is_empty() {
-        let kind = if error.is_timeout() { "the time is over" } else { "the request failed" };
-        causes.push(kind.to_owned());
-    }
-    causes.dedup();
-    causes.join(": ")
-}
-
-/// Takes an artefact's bytes: counts, hashes and, if it has a target, writes them beside it until they are verified.
-struct Sink {
-    hasher: Hasher,
-    bytes: u64,
-    limit: u64,
-    file: Option<(std::fs::File, tempfile::TempPath, Arc<Path>)>,
-}
-
-impl Sink {
-    fn check(limit: u64) -> Self {
-        Self { hasher: Hasher::default(), bytes: 0, limit, file: None }
-    }
-
-    fn create(target: &Path, limit: u64) -> Result<Self, Failure> {
-        let folder = target.parent().unwrap_or(Path::new("."));
-        let file = tempfile::Builder::new().prefix(".fetch-").tempfile_in(folder).map_err(|error| {
-            fetch_failed(format!("the folder {} can't be written: {error}", folder.display()))
-        })?;
-        let (file, path) = file.into_parts();
-        Ok(Self { file: Some((file, path, Arc::from(target))), ..Self::check(limit) })
-    }
-
-    fn expect(&self, bytes: u64) -> Result<(), Failure> {
-        if bytes <= self.limit {
-            return Ok(());
-        }
-        let limit = self.limit;
-        Err(fetch_failed(format!(
-            "the artefact has more than {limit} bytes; raise --max-model-bytes or its memory"
-        )))
-    }
-
-    fn take(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.bytes += bytes.len() as u64;
-        self.expect(self.bytes)?;
-        self.hasher.update(bytes);
-        match &mut self.file {
-            None => Ok(()),
-            Some((file, _, target)) => file.write_all(bytes).map_err(|error| {
-                fetch_failed(format!("{} can't be written: {error}; is there room?", target.display()))
-            }),
-        }
-    }
-
-    /// Verifies the digest; only then the file gets its name, readable by other users' servers.
-    fn finish(self, expected: Option<Digest>, shown: &str) -> Result<(Digest, u64), Failure> {
-        use std::os::unix::fs::PermissionsExt as _;
-        let actual = self.hasher.finish();
-        if let Some(expected) = expected.filter(|expected| *expected != actual) {
-            return Err(Failure::new(
-                Reason::DigestMismatch,
-                format!(
-                    "{shown} has digest {actual}, expected {expected}; correct the digest, or the artefact if it was replaced"
-                ),
-            ));
-        }
-        if let Some((file, path, target)) = self.file {
-            file.set_permissions(std::fs::Permissions::from_mode(0o644))
-                .and_then(|()| path.persist(&target).map_err(|error| error.error))
-                .map_err(|error| fetch_failed(format!("{} can't be written: {error}", target.display())))?;
-        }
-        Ok((actual, self.bytes))
-    }
 }

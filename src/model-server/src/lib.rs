@@ -3,11 +3,14 @@
 //! Invariant: `tensor` and `protocol` are pure; they see neither the network nor ONNX Runtime.
 
 pub mod arguments;
+pub mod azure;
+pub mod cache;
 pub mod connections;
 pub mod digest;
 pub mod drain;
 pub mod failure;
 pub mod fetch;
+pub mod guard;
 pub mod metrics;
 pub mod pool;
 pub mod protocol;

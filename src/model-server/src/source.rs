@@ -8,6 +8,11 @@ use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 
+use crate::azure::Blob;
+
+/// The forms of a model's URI that this server takes.
+const FORMS: &str = "a mounted path, file://, https://, http://, az:// or abfss://";
+
 /// A model's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -15,17 +20,25 @@ pub enum Source {
     Local(PathBuf),
     /// An `http` or `https` address.
     Remote(Url),
+    /// A blob of Azure Storage, or a folder of them.
+    Blob(Box<Blob>),
 }
 
 impl Source {
-    /// Parses a URI or a path.
-    pub fn parse(uri: &str) -> Result<Self, String> {
+    /// Parses a URI or a path; an address below `endpoint` is that of a blob.
+    pub fn parse(uri: &str, endpoint: Option<&Url>) -> Result<Self, String> {
         if uri.is_empty() {
-            return Err("the model URI is empty; give a path, file://, http:// or https://".to_owned());
+            return Err(format!("the model URI is empty; give {FORMS}"));
         }
         let Some((scheme, _)) = uri.split_once("://") else {
             return Ok(Self::Local(PathBuf::from(uri)));
         };
+        // The parser drops some of them without a word, and what is left may be another host.
+        if uri.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+            return Err(
+                "the model URI holds a space or a control character; remove it, or write %20".to_owned()
+            );
+        }
         // The parser's own errors don't repeat the address.
         let url = Url::parse(uri).map_err(|error| format!("the model URI is not a URI: {error}"))?;
         match url.scheme() {
@@ -34,11 +47,14 @@ impl Source {
             }),
             "http" | "https" => {
                 refuse_credentials(&url)?;
-                Ok(Self::Remote(url))
+                let blob = endpoint.and_then(|endpoint| Blob::at_endpoint(&url, endpoint));
+                match blob.or_else(|| Blob::of_address(&url)) {
+                    Some(blob) => blob.map(|blob| Self::Blob(Box::new(blob))),
+                    None => Ok(Self::Remote(url)),
+                }
             }
-            _ => Err(format!(
-                "the scheme `{scheme}` is not supported by this server; use a mounted path, file://, http:// or https://"
-            )),
+            "az" | "abfss" => Blob::parse(&url).map(|blob| Self::Blob(Box::new(blob))),
+            _ => Err(format!("the scheme `{scheme}` is not supported by this server; use {FORMS}")),
         }
     }
 
@@ -47,6 +63,7 @@ impl Source {
         match self {
             Self::Local(path) => path.display().to_string(),
             Self::Remote(url) => shown(url),
+            Self::Blob(blob) => blob.uri.clone(),
         }
     }
 
@@ -55,6 +72,7 @@ impl Source {
         let name = match self {
             Self::Local(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
             Self::Remote(url) => url.path().rsplit('/').next().map(str::to_owned),
+            Self::Blob(blob) => blob.path.filename().map(str::to_owned),
         };
         let harmless = |name: &String| {
             let allowed = |character: char| character.is_ascii_alphanumeric() || "._-+@=".contains(character);

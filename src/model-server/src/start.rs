@@ -10,9 +10,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::arguments::{FetchArguments, LogFormat, ModelArguments, ServeArguments, TERMINATION_MESSAGE};
+use crate::cache::Cache;
 use crate::drain::{self, Phase, Signals};
 use crate::failure::{self, Failure, Reason};
 use crate::fetch::{Artefact, Fetch};
+use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::protocol::{self, Model};
@@ -20,7 +22,7 @@ use crate::session::{self, Layout};
 use crate::source::Source;
 use crate::state::{Serving, State};
 use crate::tensor::Tensor;
-use crate::{connections, server};
+use crate::{azure, connections, server};
 
 /// Runs the program with its arguments.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -88,7 +90,10 @@ impl AsRef<ModelArguments> for FetchArguments {
 
 fn log(arguments: &ModelArguments) {
     // The HTTP client's own log shows whole addresses, signatures included.
-    let filter = format!("{},hyper=info,hyper_util=info,reqwest=info,rustls=info", arguments.log_level);
+    let filter = format!(
+        "{},hyper=info,hyper_util=info,reqwest=info,rustls=info,object_store=info",
+        arguments.log_level
+    );
     let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(filter);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second subscriber in one process is a test's; the first one stays.
@@ -106,12 +111,18 @@ fn runtime(threads: usize) -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 fn plan(arguments: &ModelArguments) -> Result<(Source, Fetch), Failure> {
-    let source = Source::parse(&arguments.model_uri)
-        .map_err(|message| Failure::new(Reason::InvalidArguments, message))?;
+    let invalid = |message| Failure::new(Reason::InvalidArguments, message);
+    let azure = azure::Settings::of_environment().map_err(invalid)?;
+    let source = Source::parse(&arguments.model_uri, azure.endpoint.as_ref()).map_err(invalid)?;
+    // An empty variable is none, for templates that always name it.
+    let cache = arguments.cache.clone().filter(|folder| !folder.as_os_str().is_empty());
     let fetch = Fetch {
         digest: arguments.model_digest,
         max_bytes: arguments.max_model_bytes,
         ca_file: arguments.ca_file.clone(),
+        guard: Guard::new(arguments.allow_hosts.clone()),
+        azure,
+        cache: cache.map(|folder| Cache { folder, max_bytes: arguments.cache_bytes }),
     };
     Ok((source, fetch))
 }
@@ -191,7 +202,7 @@ async fn load(arguments: &ServeArguments, threads: usize, state: &State) -> Resu
     };
     let temporary = match (&source, temporary) {
         (Source::Local(_), _) | (_, None) => None,
-        (Source::Remote(_), Some(folder)) => Some(folder?),
+        (_, Some(folder)) => Some(folder?),
     };
     let folder = temporary.as_ref().map(tempfile::TempDir::path).or(arguments.cache_dir.as_deref());
     let artefact = fetch.fetch(&source, folder.unwrap_or(Path::new("."))).await?;

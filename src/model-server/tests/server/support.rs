@@ -58,6 +58,14 @@ pub(crate) fn rows() -> Vec<Value> {
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mlops-model-server"));
     command.args(arguments).env("ORT_DYLIB_PATH", library()).stdin(Stdio::null()).stderr(Stdio::piped());
+    // What a developer is to Azure is nothing to the tests; their servers are on the loopback address.
+    let foreign = std::env::vars_os().map(|(name, _)| name);
+    let foreign =
+        foreign.filter(|name| name.to_string_lossy().starts_with("AZURE_") || name == "IDENTITY_ENDPOINT");
+    for name in foreign {
+        command.env_remove(name);
+    }
+    command.env("MODEL_ALLOWED_HOSTS", "127.0.0.0/8,localhost");
     command
 }
 
@@ -71,10 +79,17 @@ pub(crate) struct Ended {
 
 /// Runs the program to its end, with a termination message file.
 pub(crate) fn run(arguments: &[&str]) -> Ended {
+    run_with(arguments, &[])
+}
+
+/// The same with variables of the environment.
+pub(crate) fn run_with(arguments: &[&str], variables: &[(&str, String)]) -> Ended {
     let folder = tempfile::tempdir().unwrap();
     let termination = folder.path().join("termination-log");
     std::fs::write(&termination, "").unwrap();
-    let output = command(arguments).env("MLOPS_TERMINATION_MESSAGE", &termination).output().unwrap();
+    let mut command = command(arguments);
+    command.env("MLOPS_TERMINATION_MESSAGE", &termination).envs(variables.iter().cloned());
+    let output = command.output().unwrap();
     let text = std::fs::read_to_string(&termination).unwrap();
     let written: Value = serde_json::from_str(&text).unwrap_or_default();
     let word = |key: &str| written[key].as_str().unwrap_or_default().to_owned();
@@ -105,12 +120,18 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server and waits until it listens.
     pub(crate) fn start(uri: &str, more: &[&str]) -> Self {
+        Self::start_with(uri, more, &[])
+    }
+
+    fn start_with(uri: &str, more: &[&str], variables: &[(&str, String)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let termination = folder.path().join("termination-log");
         std::fs::write(&termination, "left by an earlier start").unwrap();
         let mut arguments = vec!["--model-uri", uri, "--model-name", "demo", "--http", "127.0.0.1:0"];
         arguments.extend(more);
-        let mut child = command(&arguments).env("MLOPS_TERMINATION_MESSAGE", &termination).spawn().unwrap();
+        let mut command = command(&arguments);
+        command.env("MLOPS_TERMINATION_MESSAGE", &termination).envs(variables.iter().cloned());
+        let mut child = command.spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut first = String::new();
         log.read_line(&mut first).unwrap();
@@ -129,6 +150,13 @@ impl Server {
     /// Starts a server and waits until it is ready.
     pub(crate) async fn ready(uri: &str, more: &[&str]) -> Self {
         let server = Self::start(uri, more);
+        server.wait_until_ready().await;
+        server
+    }
+
+    /// The same with variables of the environment.
+    pub(crate) async fn ready_with(uri: &str, more: &[&str], variables: &[(&str, String)]) -> Self {
+        let server = Self::start_with(uri, more, variables);
         server.wait_until_ready().await;
         server
     }
@@ -271,6 +299,45 @@ impl TlsFiles {
     pub(crate) fn url(&self, path: &str) -> String {
         format!("https://{}{path}", self.address)
     }
+}
+
+/// A certificate for the loopback address, and its key, as files.
+pub(crate) struct Certified {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    configuration: Arc<rustls::ServerConfig>,
+}
+
+impl Certified {
+    pub(crate) fn new(folder: &Path) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let signed = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+        std::fs::write(&certificate, signed.cert.pem()).unwrap();
+        std::fs::write(&key, signed.signing_key.serialize_pem()).unwrap();
+        let private = rustls::pki_types::PrivateKeyDer::try_from(signed.signing_key.serialize_der()).unwrap();
+        let configuration = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![signed.cert.der().clone()], private)
+            .unwrap();
+        Self { certificate, key, configuration: Arc::new(configuration) }
+    }
+}
+
+/// Serves a router over https on the loopback address; returns where.
+pub(crate) async fn serve_tls(certified: &Certified, router: Router) -> String {
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&certified.configuration));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(stream) = acceptor.accept(stream).await else { continue };
+            let service = hyper_util::service::TowerToHyperService::new(router.clone());
+            let stream = hyper_util::rt::TokioIo::new(stream);
+            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(stream, service));
+        }
+    });
+    format!("https://{address}")
 }
 
 /// A response with a status only.
