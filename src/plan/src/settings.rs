@@ -7,4 +7,6 @@ pub struct Settings {
     pub operator_namespace: String,
     /// The image of the model server, which also fetches models for other containers.
     pub model_server_image: String,
+    /// Hosts that models may come from although they are not public.
+    pub model_allowed_hosts: Vec<String>,
 }

@@ -34,6 +34,9 @@ pub(super) const BY_OPERATOR: &str = "operator";
 /// An autoscaler sets the replicas.
 pub(super) const BY_AUTOSCALER: &str = "autoscaler";
 
+/// Names a ServiceAccount's managed identity to the webhook of Azure Workload Identity.
+const IDENTITY_ANNOTATION: &str = "azure.workload.identity/client-id";
+
 /// The addresses where clouds answer with the credentials of the node: no model is fetched from there.
 const METADATA_ADDRESSES: [&str; 2] = ["169.254.0.0/16", "168.63.129.16/32"];
 
@@ -106,8 +109,9 @@ fn metadata(valid: &Valid) -> ObjectMeta {
 }
 
 fn service_account(valid: &Valid) -> ServiceAccount {
+    let identity = valid.identity.map(|client| [(IDENTITY_ANNOTATION.to_owned(), client.to_owned())].into());
     ServiceAccount {
-        metadata: metadata(valid),
+        metadata: ObjectMeta { annotations: identity, ..metadata(valid) },
         automount_service_account_token: Some(false),
         ..ServiceAccount::default()
     }

@@ -33,6 +33,10 @@ pub(super) struct Valid<'a> {
     pub(super) format: ModelFormat,
     pub(super) source: ModelSource<'a>,
     pub(super) digest: Option<&'a str>,
+    /// The Secret with what opens the model's store.
+    pub(super) credentials: Option<&'a str>,
+    /// The client id of a managed identity that the pods have.
+    pub(super) identity: Option<&'a str>,
     pub(super) runtime: &'a ServingRuntimeSpec,
     pub(super) container: Container<'a>,
     pub(super) requests: Amounts,
@@ -125,6 +129,8 @@ pub(super) fn validate(world: &World) -> Result<Valid<'_>, Refusal> {
         format: spec.model.format,
         source: source(&spec.model.uri)?,
         digest: spec.model.digest.as_deref(),
+        credentials: spec.model.credentials_ref.as_ref().map(|secret| secret.name.as_str()),
+        identity: spec.model.workload_identity_client_id.as_deref(),
         runtime: &runtime.spec,
         container: container(spec, runtime)?,
         requests,
@@ -219,11 +225,15 @@ fn source(uri: &str) -> Result<ModelSource<'_>, Refusal> {
         }
         return Ok(ModelSource::Claim { claim, path: path.trim_matches('/') });
     }
+    if uri.starts_with("az://") || uri.starts_with("abfss://") {
+        return Ok(ModelSource::Url { uri, port: 443 });
+    }
     let (rest, default_port) = match (uri.strip_prefix("https://"), uri.strip_prefix("http://")) {
         (Some(rest), _) => (rest, 443),
         (_, Some(rest)) => (rest, 80),
         _ => {
-            let message = "spec.model.uri must start with https://, http:// or pvc://".to_owned();
+            let message =
+                "spec.model.uri must start with https://, http://, pvc://, az:// or abfss://".to_owned();
             return Err(Refusal { reason: Reason::Invalid, message });
         }
     };

@@ -40,6 +40,8 @@ pub fn upgrade(cluster: &Cluster, digest: &str, more: &[&str]) -> anyhow::Result
     let mut helm = cluster.helm()?;
     helm.args(["upgrade", "--install", RELEASE]).arg(chart);
     helm.args(["--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "3m"]);
+    // The demo's models, and those of the journeys, lie in the cluster itself.
+    helm.args(["--set-json", r#"modelSources.allowedHosts=["*.svc"]"#]);
     helm.args(["--set-string", &format!("podAnnotations.mlops-operator\\.dev/image={digest}")]);
     shell::output(helm.args(more)).map(drop)
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use api::meta::EnvironmentVariable;
 use api::serving_runtime::ModelDelivery;
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction, Lifecycle,
-    LifecycleHandler, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
-    ResourceRequirements, SeccompProfile, SecurityContext, SleepAction, TopologySpreadConstraint, Volume,
-    VolumeMount,
+    Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
+    Lifecycle, LifecycleHandler, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec,
+    PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretKeySelector, SecurityContext,
+    SleepAction, TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -24,6 +24,27 @@ const CLAIM_FOLDER: &str = "/mnt/claim";
 const GROUP: i64 = 65532;
 /// Seconds beyond the drain that requests in flight may take.
 const GRACE_SECONDS: i64 = 30;
+/// Asks the webhook of Azure Workload Identity for a token.
+const IDENTITY_LABEL: &str = "azure.workload.identity/use";
+/// The variable with the hosts that models may come from although they are not public.
+const ALLOWED_HOSTS: &str = "MODEL_ALLOWED_HOSTS";
+/// What a Secret may say about a model's store.
+const CREDENTIALS: [&str; 11] = [
+    "AZURE_STORAGE_ACCOUNT_NAME",
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_SAS_TOKEN",
+    "AZURE_STORAGE_ENDPOINT",
+    "AZURE_CLIENT_ID",
+    "AZURE_TENANT_ID",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "AZURE_AUTHORITY_HOST",
+    "AZURE_USE_MANAGED_IDENTITY",
+    "IDENTITY_ENDPOINT",
+];
+/// What the webhook of Azure Workload Identity sets, and only where nothing is set yet.
+const OF_WEBHOOK: [&str; 4] =
+    ["AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"];
 
 /// The pods, without the label of their revision, which is a digest of this very template.
 pub(in crate::endpoint) fn pod_template(valid: &Valid) -> PodTemplateSpec {
@@ -50,7 +71,11 @@ pub(in crate::endpoint) fn pod_template(valid: &Valid) -> PodTemplateSpec {
         volumes: Some(volumes(valid)),
         ..PodSpec::default()
     };
-    let metadata = ObjectMeta { labels: Some(labels(valid)), ..ObjectMeta::default() };
+    let mut labels = labels(valid);
+    if valid.identity.is_some() {
+        labels.insert(IDENTITY_LABEL.to_owned(), "true".to_owned());
+    }
+    let metadata = ObjectMeta { labels: Some(labels), ..ObjectMeta::default() };
     PodTemplateSpec { metadata: Some(metadata), spec: Some(spec) }
 }
 
@@ -151,10 +176,15 @@ fn fetch(valid: &Valid) -> Container {
         name: "fetch-model".to_owned(),
         image: Some(valid.settings.model_server_image.clone()),
         args: Some(args.map(str::to_owned).into()),
-        env: Some(vec![
-            variable("MLOPS_MODEL_URI", &model_uri(valid)),
-            variable("MLOPS_MODEL_DIGEST", valid.digest.unwrap_or_default()),
-        ]),
+        env: Some(
+            [
+                variable("MLOPS_MODEL_URI", &model_uri(valid)),
+                variable("MLOPS_MODEL_DIGEST", valid.digest.unwrap_or_default()),
+            ]
+            .into_iter()
+            .chain(of_store(valid))
+            .collect(),
+        ),
         resources: Some(resources(valid)),
         security_context: Some(security_context()),
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
@@ -173,9 +203,45 @@ fn environment(valid: &Valid, others: &[&EnvironmentVariable]) -> Vec<EnvVar> {
         ("MODEL_PATH", model_path(valid)),
         ("HTTP_PORT", valid.runtime.port.to_string()),
     ];
-    let others = others.iter().filter(|other| !own.iter().any(|(name, _)| *name == other.name));
-    let others: Vec<EnvVar> = others.map(|other| variable(&other.name, &other.value)).collect();
-    own.iter().map(|(name, value)| variable(name, value)).chain(others).collect()
+    let own = own.iter().map(|(name, value)| variable(name, value));
+    let own: Vec<EnvVar> = match valid.runtime.model_delivery {
+        ModelDelivery::Fetched => own.chain(of_store(valid)).collect(),
+        ModelDelivery::Mounted => own.collect(),
+    };
+    let is_own = |name: &str| name == ALLOWED_HOSTS || own.iter().any(|own| own.name == name);
+    let others: Vec<EnvVar> = others
+        .iter()
+        .filter(|other| !is_own(&other.name))
+        .map(|other| variable(&other.name, &other.value))
+        .collect();
+    own.into_iter().chain(others).collect()
+}
+
+/// What the container that fetches a model is told about its store: the hosts that are allowed, and the Secret.
+fn of_store(valid: &Valid) -> Vec<EnvVar> {
+    if matches!(valid.source, ModelSource::Claim { .. }) {
+        return Vec::new();
+    }
+    let hosts = valid.settings.model_allowed_hosts.join(",");
+    let allowed = (!hosts.is_empty()).then(|| variable(ALLOWED_HOSTS, &hosts));
+    let is_free = |name: &&str| valid.identity.is_none() || !OF_WEBHOOK.contains(name);
+    let of_secret = |secret: &str| {
+        let key = |key: &str| SecretKeySelector {
+            name: secret.to_owned(),
+            key: key.to_owned(),
+            optional: Some(true),
+        };
+        CREDENTIALS
+            .into_iter()
+            .filter(is_free)
+            .map(|name| EnvVar {
+                name: name.to_owned(),
+                value: None,
+                value_from: Some(EnvVarSource { secret_key_ref: Some(key(name)), ..EnvVarSource::default() }),
+            })
+            .collect::<Vec<_>>()
+    };
+    allowed.into_iter().chain(valid.credentials.map(of_secret).unwrap_or_default()).collect()
 }
 
 fn variable(name: &str, value: &str) -> EnvVar {
