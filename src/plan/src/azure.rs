@@ -3,9 +3,11 @@
 //! A kind says which resources it wants ([`Compiled`]); everything else is here, once for all kinds: ownership, order,
 //! differences, long-running operations, drift, teardown, the mode `Plan`.
 
+mod identity;
 mod judge;
 mod kinds;
 mod owner;
+mod performed;
 pub mod reference;
 mod report;
 mod teardown;
@@ -20,12 +22,14 @@ use arm::{ArmError, Operation, ResourceId};
 use jiff::Timestamp;
 use serde_json::Value;
 
+pub(crate) use self::identity::identity;
 pub use self::judge::Judgement;
 pub use self::kinds::{AzureKind, KINDS, kind};
 pub use self::owner::{OWNER_TAG, Owner};
+pub use self::performed::performed;
 pub use self::report::{operation_of, operation_status, planned};
 pub use self::wanted::{
-    Compiled, Export, ExportValue, FailureLog, Facts, Lookup, Output, Read, Requirement, SecretValue, Wanted,
+    Compiled, Export, ExportValue, Facts, FailureLog, Lookup, Output, Read, Requirement, SecretValue, Wanted,
     with_log,
 };
 use crate::condition::Statement;
@@ -147,7 +151,7 @@ pub fn plan(world: &World) -> Outcome {
 }
 
 fn manage(world: &World, compiled: &Compiled) -> Outcome {
-    let judgements = judge::all(world, compiled);
+    let mut judgements = judge::all(world, compiled);
     let surplus = teardown::surplus(world, compiled);
     let mut proposed: Vec<Step> = judgements.iter().filter_map(|it| it.step.clone()).collect();
     proposed.extend(surplus.iter().filter_map(|it| it.step.clone()));
@@ -155,7 +159,8 @@ fn manage(world: &World, compiled: &Compiled) -> Outcome {
     let mut steps = runnable(world, compiled, &judgements, &mut busy);
     if steps.is_empty() && judgements.iter().all(Judgement::is_settled) {
         let one_at_a_time = |it: &&Judgement| group(compiled, &it.id).is_none_or(|group| busy.insert(group));
-        let leaving = surplus.iter().filter(|it| it.step.is_some()).filter(one_at_a_time);
+        let may_go = |it: &&Judgement| it.step.is_some() && !it.is_waiting(world.now);
+        let leaving = surplus.iter().filter(may_go).filter(one_at_a_time);
         steps.extend(leaving.filter_map(|it| it.step.clone()));
         let export = wanted::exports(world, compiled);
         proposed.extend(export.iter().cloned());
@@ -163,6 +168,7 @@ fn manage(world: &World, compiled: &Compiled) -> Outcome {
     }
     if world.subject.management.mode == ManagementMode::Plan {
         steps.clear();
+        judgements.iter_mut().for_each(|it| it.keep_ownership(world));
     } else if !world.subject.finalizer {
         // Without it, the object could go while its resources stay.
         steps.insert(0, Step::Finalizer(true));

@@ -51,6 +51,8 @@ pub struct ArmPut {
     pub body: Value,
     /// The values of Secrets that go into the body.
     pub secrets: Vec<SecretValue>,
+    /// The versions of these Secrets, to be remembered once it is done.
+    pub secrets_version: Option<String>,
     /// Whether it does not exist yet.
     pub create: bool,
     /// The fields that change.
@@ -149,6 +151,23 @@ pub struct Delete {
     pub uid: String,
     /// Why it goes, in a few words.
     pub why: &'static str,
+}
+
+impl Step {
+    /// The resource in Azure that it writes.
+    pub fn resource(&self) -> Option<&ResourceId> {
+        match self {
+            Self::ArmPut(put) => Some(&put.id),
+            Self::ArmPatch(patch) => Some(&patch.id),
+            Self::ArmDelete(delete) => Some(&delete.id),
+            Self::Apply(_) | Self::Delete(_) | Self::Finalizer(_) | Self::Export(_) => None,
+        }
+    }
+
+    /// Whether the next plan sees the effect of this step without waiting for anything.
+    pub fn is_seen_at_once(&self) -> bool {
+        !matches!(self, Self::Apply(_) | Self::Delete(_))
+    }
 }
 
 impl fmt::Display for Step {

@@ -1,8 +1,10 @@
-//! What tests share: endpoints in one line, a world that behaves like an API server with its controllers, a fixed clock.
+//! What tests share: endpoints in one line, a world that behaves like an API server with its controllers, an Azure in
+//! memory, a fixed clock.
 //!
 //! Invariant: no IO, no clock and no randomness; a test dependency only.
 
 mod apply;
+pub mod azure;
 mod defaults;
 mod fixture;
 mod render;

@@ -7,7 +7,7 @@ use arm::{ArmError, Difference, Operation, OperationShape, ResourceId, ResourceT
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::owner::{Claim, is_shared};
+use super::owner::{Claim, is_shared, whole_is_ours};
 use super::wanted::{Compiled, Wanted};
 use super::{Polled, Refusal, Sight, World, tracked};
 use crate::step::{ArmPatch, ArmPut, Step};
@@ -42,7 +42,7 @@ pub struct Judgement {
     pub failed_at: Option<Timestamp>,
     /// When it is tried again after a failure.
     pub retry_at: Option<Timestamp>,
-    /// The versions of the Secrets that it has, or is about to get.
+    /// The versions of the Secrets that it has.
     pub secrets_version: Option<String>,
 }
 
@@ -67,6 +67,13 @@ impl Judgement {
     /// Whether it is as wanted.
     pub fn is_settled(&self) -> bool {
         self.state == ResourceState::Ready
+    }
+
+    /// Nothing becomes this object's by being looked at: where no tag tells, what the status says of old holds.
+    pub(super) fn keep_ownership(&mut self, world: &World) {
+        if arm::resource_type(&self.id.type_()).is_some_and(|type_| type_.owner.pointer().is_none()) {
+            self.owned = tracked(&world.subject.status, &self.id).is_some_and(|old| old.owned);
+        }
     }
 
     /// Whether it must not be tried again yet.
@@ -138,11 +145,13 @@ fn failed(mut judgement: Judgement, error: ArmError, now: Timestamp) -> Judgemen
     judgement.failures = judgement.failures.saturating_add(1);
     judgement.failed_at = Some(now);
     judgement.retry_at = retry_at(&judgement);
+    // Nobody knows whether it has got them.
+    judgement.secrets_version = None;
     judgement
 }
 
 /// When a failed operation is tried again: each failure in a row doubles the wait.
-fn retry_at(judgement: &Judgement) -> Option<Timestamp> {
+pub(super) fn retry_at(judgement: &Judgement) -> Option<Timestamp> {
     let wait =
         RETRY_SHORTEST.saturating_mul(1 << judgement.failures.saturating_sub(1).min(10)).min(RETRY_LONGEST);
     judgement.failed_at?.checked_add(SignedDuration::try_from(wait).ok()?).ok()
@@ -151,11 +160,11 @@ fn retry_at(judgement: &Judgement) -> Option<Timestamp> {
 fn create(world: &World, wanted: &Wanted, type_: &ResourceType, mut judgement: Judgement) -> Judgement {
     judgement.state = ResourceState::Absent;
     judgement.retry_at = if world.is_changed() { None } else { retry_at(&judgement) };
-    judgement.secrets_version = secrets_version(world, wanted);
     judgement.step = Some(Step::ArmPut(ArmPut {
         id: wanted.id.clone(),
         body: world.subject.owner.mark(wanted.body.clone(), type_),
         secrets: wanted.secrets.clone(),
+        secrets_version: secrets_version(world, wanted),
         create: true,
         differences: Vec::new(),
         why: "it does not exist".to_owned(),
@@ -189,7 +198,7 @@ fn present(
     };
     judgement.differences = arm::differences(&marked, body, type_);
     if !judgement.owned {
-        // A shared resource that somebody else made is used as it is.
+        // What somebody else made and may be shared, or is a part of something foreign, stays as it is.
         judgement.state = ResourceState::Ready;
         return judgement;
     }
@@ -204,12 +213,12 @@ fn present(
     }
     judgement.state = if is_failed { ResourceState::Failed } else { ResourceState::Differs };
     judgement.retry_at = if world.is_changed() { None } else { retry_at(&judgement) };
-    judgement.secrets_version = version;
     if let Some(refusal) = immutable(&judgement) {
         judgement.refusal = Some(refusal);
         return judgement;
     }
-    judgement.step = Some(update(wanted, type_, &marked, body, &judgement, new_secrets));
+    judgement.step =
+        Some(update(wanted, type_, &marked, body, &judgement, new_secrets.then_some(version).flatten()));
     judgement
 }
 
@@ -223,7 +232,10 @@ fn ownership(
 ) -> Result<bool, Refusal> {
     let adoption = world.subject.management.adoption;
     let Some(claim) = world.subject.owner.claim(body, type_) else {
-        return Ok(was_owned || !is_shared(type_) || adoption != Adoption::Never);
+        // A part of somebody else's resource is his.
+        let is_ours =
+            if is_shared(type_) { was_owned } else { whole_is_ours(world, &wanted.id) != Some(false) };
+        return Ok(is_ours || adoption != Adoption::Never);
     };
     let refuse = |who: String| {
         let message = format!(
@@ -290,13 +302,13 @@ fn update(
     marked: &Value,
     actual: &Value,
     judgement: &Judgement,
-    new_secrets: bool,
+    new_secrets: Option<String>,
 ) -> Step {
     let differences = judgement.differences.clone();
     let is_patchable = |it: &Difference| {
         wanted.patchable.iter().any(|field| it.field == *field || it.field.starts_with(&format!("{field}/")))
     };
-    if !differences.is_empty() && !new_secrets && differences.iter().all(is_patchable) {
+    if !differences.is_empty() && new_secrets.is_none() && differences.iter().all(is_patchable) {
         let mut body = json!({});
         for field in
             wanted.patchable.iter().filter(|field| differences.iter().any(|it| it.field.starts_with(**field)))
@@ -314,7 +326,7 @@ fn update(
             why: "it differs".to_owned(),
         });
     }
-    let why = match (differences.len(), new_secrets) {
+    let why = match (differences.len(), new_secrets.is_some()) {
         (0, true) => "a Secret that it uses has changed".to_owned(),
         (0, false) => "its last operation failed".to_owned(),
         (1, _) => format!("{} differs", differences[0].field),
@@ -324,6 +336,8 @@ fn update(
         id: wanted.id.clone(),
         body: arm::merge(marked, actual, type_),
         secrets: wanted.secrets.clone(),
+        // Every PUT carries the values anew.
+        secrets_version: new_secrets.or_else(|| judgement.secrets_version.clone()),
         create: false,
         differences,
         why,

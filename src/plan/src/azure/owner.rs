@@ -1,6 +1,8 @@
 //! Whose a resource is: a tag that names the cluster, the kind and the object.
-use arm::{OwnerAt, ResourceType};
+use arm::{OwnerAt, ResourceId, ResourceType};
 use serde_json::{Map, Value};
+
+use super::{Sight, World};
 
 /// The tag that names the owner of a resource.
 pub const OWNER_TAG: &str = "mlops-operator-owner";
@@ -63,6 +65,17 @@ impl Owner {
             Claim::Other(format!("{key}={}", value.as_str().unwrap_or_default()))
         }))
     }
+}
+
+/// Whether what a resource without tags is a part of is this object's, by its tag now; `None` when nothing above it that
+/// bears tags was seen to exist.
+pub(super) fn whole_is_ours(world: &World, id: &ResourceId) -> Option<bool> {
+    let parent = id.parent()?;
+    let claim = match (world.seen.get(&parent), arm::resource_type(&parent.type_())) {
+        (Some(Sight::Present(body)), Some(type_)) => world.subject.owner.claim(body, type_),
+        _ => None,
+    };
+    claim.map_or_else(|| whole_is_ours(world, &parent), |claim| Some(claim == Claim::Ours))
 }
 
 /// Whether resources of a type are made only when absent, and never changed unless they were made for this object.

@@ -2,14 +2,14 @@
 use std::collections::BTreeSet;
 
 use api::Reason;
-use api::azure::{DeletionPolicy, ManagementMode, ResourceState};
+use api::azure::{DeletionPolicy, ManagementMode, ResourceState, ResourceStatus};
 use api::meta::ConditionType;
 use arm::{OwnerAt, ResourceId};
 use serde_json::{Value, json};
 
-use super::judge::{Judgement, is_in_progress, provisioning_state};
-use super::owner::Claim;
-use super::wanted::{Compiled, Wanted, is_above};
+use super::judge::{Judgement, is_in_progress, provisioning_state, retry_at};
+use super::owner::{Claim, whole_is_ours};
+use super::wanted::{Compiled, Read, Wanted, is_above};
 use super::{Outcome, Polled, Refusal, Sight, World, report, tracked, tracked_ids};
 use crate::condition::Statement;
 use crate::step::{ArmDelete, ArmPut, Next, Step};
@@ -20,7 +20,32 @@ pub(super) fn surplus(world: &World, compiled: &Compiled) -> Vec<Judgement> {
     let mut ids: Vec<ResourceId> =
         tracked_ids(&world.subject.status).into_iter().filter(|id| !wanted.contains(id)).collect();
     ids.sort_by_key(|id| std::cmp::Reverse(id.as_str().len()));
-    ids.iter().filter_map(|id| leaving(world, id, None, "it is no longer wanted")).collect()
+    let all = ids.iter().filter_map(|id| leaving(world, id, None, "it is no longer wanted"));
+    let mut all = without_parts(all.collect());
+    if world.subject.protected {
+        all.iter_mut().for_each(protect);
+    }
+    all
+}
+
+/// What is protected stays, and somebody has to say whether it may go.
+fn protect(judgement: &mut Judgement) {
+    if judgement.step.take().is_some() {
+        let message = format!(
+            "{} is no longer wanted, but the annotation {} keeps it: remove the annotation, or want it again",
+            judgement.id,
+            api::azure::PROTECT_ANNOTATION
+        );
+        judgement.refusal = Some(Refusal { reason: Reason::DeletionProtected, message });
+    }
+}
+
+/// Leaves out what goes with something above it.
+fn without_parts(all: Vec<Judgement>) -> Vec<Judgement> {
+    let is_part = |it: &Judgement| {
+        it.operation.is_none() && all.iter().any(|above| above.step.is_some() && is_above(&above.id, &it.id))
+    };
+    all.iter().filter(|it| !is_part(it)).cloned().collect()
 }
 
 /// Where a resource stands that must go; `None` when it is gone or was never ours.
@@ -28,14 +53,21 @@ fn leaving(world: &World, id: &ResourceId, wanted: Option<&Wanted>, why: &str) -
     let old = tracked(&world.subject.status, id);
     let mut judgement = Judgement::new(id, old.map_or(ResourceState::Unknown, |old| old.state));
     judgement.owned = old.is_some_and(|old| old.owned);
+    judgement.failures = old.map_or(0, |old| old.failures);
+    judgement.failed_at = old.and_then(|old| old.failed_at.as_ref()).map(|at| at.0);
     match world.polled.get(id) {
         Some(Polled::Running(operation)) => {
             judgement.state = ResourceState::Deleting;
             judgement.operation = Some(operation.clone());
             return Some(judgement);
         }
-        Some(Polled::Failed(error)) => judgement.failed = Some(error.clone()),
-        Some(Polled::Succeeded | Polled::Lost) | None => {}
+        // Of what goes, only a delete that failed is news.
+        Some(Polled::Failed(error)) if was_deleting(old) => {
+            judgement.failed = Some(error.clone());
+            judgement.failures = judgement.failures.saturating_add(1);
+            judgement.failed_at = Some(world.now);
+        }
+        Some(Polled::Failed(_) | Polled::Succeeded | Polled::Lost) | None => {}
     }
     let body = match world.seen.get(id) {
         Some(Sight::Present(body)) => body,
@@ -43,6 +75,12 @@ fn leaving(world: &World, id: &ResourceId, wanted: Option<&Wanted>, why: &str) -
         None => return judgement.owned.then_some(judgement),
     };
     if !is_ours(world, id, body, judgement.owned) {
+        return None;
+    }
+    let archives = world.subject.management.deletion == Some(DeletionPolicy::Archive)
+        && wanted.map_or_else(|| is_asset(body), |wanted| wanted.archivable);
+    let versions = versions(world, id);
+    if versions == Versions::Others {
         return None;
     }
     judgement.owned = true;
@@ -58,20 +96,65 @@ fn leaving(world: &World, id: &ResourceId, wanted: Option<&Wanted>, why: &str) -
         });
         return Some(judgement);
     }
+    judgement.retry_at = retry_at(&judgement);
     judgement.state =
         if judgement.failed.is_some() { ResourceState::Failed } else { ResourceState::Deleting };
-    let archives = world.subject.management.deletion == Some(DeletionPolicy::Archive);
-    if archives && wanted.is_some_and(|wanted| wanted.archivable) {
-        judgement.step = Some(archive(id, body)?);
-    } else {
+    if archives {
+        judgement.step = Some(archive(id, body, why)?);
+    } else if versions == Versions::None {
         let query = wanted.map_or_else(|| default_query(body), |wanted| wanted.delete_query.clone());
         judgement.step = Some(Step::ArmDelete(ArmDelete { id: id.clone(), query, why: why.to_owned() }));
     }
     Some(judgement)
 }
 
+/// What is left in the container of an asset.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Versions {
+    /// No version, or it is no container.
+    None,
+    /// Versions of this object only, which go first.
+    Ours,
+    /// Versions that others made, or that nobody has looked for: the container must stay.
+    Others,
+}
+
+/// Deleting a container would delete every version in it, also those that others made.
+fn versions(world: &World, id: &ResourceId) -> Versions {
+    if arm::resource_type(&format!("{}/versions", id.type_())).is_none() {
+        return Versions::None;
+    }
+    let is_listed = |compiled: &Compiled| compiled.reads.contains(&Read::List(id.clone(), "versions"));
+    if !world.compiled.as_ref().is_ok_and(is_listed) {
+        return Versions::Others;
+    }
+    let mut found = Versions::None;
+    for (version, sight) in &world.seen {
+        let Sight::Present(body) = sight else { continue };
+        if version.parent().as_ref() != Some(id) {
+            continue;
+        }
+        let was_owned = tracked(&world.subject.status, version).is_some_and(|old| old.owned);
+        if !is_ours(world, version, body, was_owned) {
+            return Versions::Others;
+        }
+        found = Versions::Ours;
+    }
+    found
+}
+
+/// Whether a resource is an asset or its container, which can be archived.
+fn is_asset(body: &Value) -> bool {
+    body.pointer("/properties/isArchived").is_some_and(Value::is_boolean)
+}
+
+fn was_deleting(old: Option<&ResourceStatus>) -> bool {
+    old.and_then(|old| old.operation.as_ref())
+        .is_none_or(|operation| operation.verb == format!("{:?}", arm::Verb::Delete))
+}
+
 /// The write that archives a version; `None` when it is archived.
-fn archive(id: &ResourceId, body: &Value) -> Option<Step> {
+fn archive(id: &ResourceId, body: &Value, why: &str) -> Option<Step> {
     if body.pointer("/properties/isArchived") == Some(&json!(true)) {
         return None;
     }
@@ -81,9 +164,10 @@ fn archive(id: &ResourceId, body: &Value) -> Option<Step> {
         id: id.clone(),
         body,
         secrets: Vec::new(),
+        secrets_version: None,
         create: false,
         differences: Vec::new(),
-        why: "the object is deleted, and its versions are archived".to_owned(),
+        why: format!("{why}, and what it leaves is archived"),
     }))
 }
 
@@ -92,7 +176,8 @@ fn is_ours(world: &World, id: &ResourceId, body: &Value, was_owned: bool) -> boo
     let Some(type_) = arm::resource_type(&id.type_()) else { return false };
     match (world.subject.owner.claim(body, type_), type_.owner) {
         (Some(claim), _) => claim == Claim::Ours,
-        (None, OwnerAt::Parent | OwnerAt::Shared) => was_owned,
+        (None, OwnerAt::Parent) => was_owned && whole_is_ours(world, id) != Some(false),
+        (None, OwnerAt::Shared) => was_owned,
         (None, _) => false,
     }
 }
@@ -131,12 +216,20 @@ pub(super) fn plan(world: &World) -> Outcome {
             Next::OnChange,
         );
     }
-    let mut steps: Vec<Step> = targets.iter().filter_map(|it| it.step.clone()).collect();
+    let free = targets.iter().filter(|it| !it.is_waiting(world.now) && !is_needed(world, &it.id, &targets));
+    let mut steps: Vec<Step> = free.filter_map(|it| it.step.clone()).collect();
     if targets.iter().any(|it| it.operation.is_some()) {
         // One thing at a time: what is being made must be there before it can be deleted.
         steps.clear();
     }
     report::deleting(world, &targets, steps)
+}
+
+/// Whether something that still exists was made after it, because it needs it.
+fn is_needed(world: &World, id: &ResourceId, targets: &[Judgement]) -> bool {
+    let wanted = world.compiled.as_ref().map(|compiled| &compiled.wanted[..]).unwrap_or_default();
+    let mut needing = wanted.iter().filter(|wanted| wanted.after.contains(id));
+    needing.any(|wanted| targets.iter().any(|target| target.id == wanted.id))
 }
 
 fn blocked(world: &World, targets: &[Judgement]) -> Option<Refusal> {
@@ -166,10 +259,7 @@ fn targets(world: &World) -> Vec<Judgement> {
     let find = |id: &ResourceId| wanted.iter().copied().find(|wanted| wanted.id == *id);
     let all: Vec<Judgement> =
         ids.iter().filter_map(|id| leaving(world, id, find(id), "the object is deleted")).collect();
-    let goes_with_another = |it: &Judgement| {
-        it.operation.is_none() && all.iter().any(|above| above.step.is_some() && is_above(&above.id, &it.id))
-    };
-    let mut targets: Vec<Judgement> = all.iter().filter(|it| !goes_with_another(it)).cloned().collect();
+    let mut targets = without_parts(all);
     targets.sort_by_key(|it| std::cmp::Reverse(it.id.as_str().len()));
     targets
 }

@@ -1,0 +1,132 @@
+//! A cluster and an Azure, between which an Endpoint can move.
+use api::{Endpoint, EndpointStatus};
+use jiff::SignedDuration;
+use plan::azure::{Facts, Lookup, Outcome, Read, Refusal, Sight};
+use plan::endpoint::azure::{AzurePart, azure_part};
+use plan::endpoint::model_uri;
+use plan::{Plan, Step};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+use super::{FakeAzure, SUBSCRIPTION};
+use crate::World;
+
+/// A cluster and an Azure, with one Endpoint.
+#[derive(Clone, Debug)]
+pub struct Both {
+    /// The cluster.
+    pub cluster: World,
+    /// Azure.
+    pub azure: FakeAzure,
+    /// Whether Azure answers.
+    pub reachable: bool,
+    /// Why Azure refused the last write, if it did.
+    pub refused: Option<String>,
+}
+
+impl Both {
+    /// An Endpoint that nobody has looked at yet.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self { cluster: World::new(endpoint), azure: FakeAzure::new(), reachable: true, refused: None }
+    }
+
+    /// The Endpoint as the API server has it.
+    pub fn object(&self) -> Value {
+        json!(self.cluster.endpoint)
+    }
+
+    /// Observes as the operator does: the part in Azure, and where the model lies.
+    pub fn observe(&self) -> plan::endpoint::World {
+        let object = self.object();
+        let part = azure_part(&object);
+        let mut world = self.cluster.observe();
+        world.azure = (part != AzurePart::Nothing && self.reachable).then(|| self.outcome(&object, part));
+        world.model = (model_uri::is_registered(&world.endpoint.spec) && self.reachable)
+            .then(|| self.resolve(&object))
+            .and_then(Result::transpose);
+        world
+    }
+
+    fn outcome(&self, object: &Value, part: AzurePart) -> Outcome {
+        let mut world = self.azure.observe(object);
+        world.subject.deleting |= part == AzurePart::Retired;
+        plan::azure::plan(&world)
+    }
+
+    fn resolve(&self, object: &Value) -> Result<Option<api::endpoint::ResolvedModel>, Refusal> {
+        let mut seen = BTreeMap::new();
+        for _ in 0..4 {
+            let objects: &dyn Lookup = &self.azure.objects;
+            let facts = Facts {
+                now: self.azure.now,
+                objects,
+                seen: &seen,
+                subscription: Some(SUBSCRIPTION),
+                assume_ready: false,
+            };
+            let resolution = model_uri::resolve(object, &facts)?;
+            if resolution.model.is_some() {
+                return Ok(resolution.model);
+            }
+            for read in resolution.reads {
+                if let Read::Get(id) = read {
+                    let sight = self.azure.get(&id).map_or(Sight::Absent, |body| Sight::Present(body.clone()));
+                    seen.insert(id, sight);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Observes, plans, takes the steps until one is refused, and writes the status.
+    pub fn reconcile(&mut self) -> Result<Plan<EndpointStatus>, String> {
+        let plan = plan::endpoint::plan(&self.observe());
+        let mut status = plan.status.clone();
+        let mut object = self.object();
+        self.refused = None;
+        for step in &plan.steps {
+            if matches!(step, Step::Apply(_) | Step::Delete(_)) {
+                self.cluster.take(step)?;
+                continue;
+            }
+            match self.azure.take(step, &mut object) {
+                Ok(operation) => {
+                    let azure = status.azure.get_or_insert_default();
+                    plan::azure::performed(azure, step, operation.as_ref());
+                }
+                Err(failure) => {
+                    self.refused = Some(failure.message);
+                    break;
+                }
+            }
+        }
+        for revision in &plan.status.revisions {
+            if !self.cluster.revisions.contains(&revision.name) {
+                self.cluster.revisions.push(revision.name.clone());
+            }
+        }
+        let finalizers = object["metadata"]["finalizers"].as_array().into_iter().flatten();
+        let finalizers: Vec<String> = finalizers.filter_map(|it| it.as_str().map(str::to_owned)).collect();
+        self.cluster.endpoint.metadata.finalizers = (!finalizers.is_empty()).then_some(finalizers);
+        self.cluster.endpoint.status = Some(status);
+        // Every round is long enough for whatever waits to be tried again.
+        let round = SignedDuration::from_mins(45);
+        self.azure.now = self.azure.now.saturating_add(round).unwrap_or(self.azure.now);
+        self.cluster.now = self.azure.now;
+        self.azure.tick();
+        Ok(plan)
+    }
+
+    /// Reconciles until a plan has no steps and no operation runs.
+    pub fn settle(&mut self, limit: usize) -> Result<usize, String> {
+        for round in 0..limit {
+            let plan = self.reconcile()?;
+            let azure = plan.status.azure.unwrap_or_default();
+            let runs = azure.resources.iter().any(|resource| resource.operation.is_some());
+            if plan.steps.is_empty() && !runs {
+                return Ok(round);
+            }
+        }
+        Err(format!("still busy after {limit} rounds: {:?}", self.azure.calls))
+    }
+}
