@@ -65,7 +65,10 @@ async fn workspace_is_made_changed_listed_and_deleted() {
     let patch = json!({"tags": {"owner": "us"}, "properties": {"description": "changed"}});
     finish(session.patch(&workspace, &patch).await.unwrap(), OperationShape::Location).await;
     let found = body(&session, &workspace).await;
-    assert_eq!((&found["tags"]["owner"], &found["properties"]["description"]), (&json!("us"), &json!("changed")));
+    assert_eq!(
+        (&found["tags"]["owner"], &found["properties"]["description"]),
+        (&json!("us"), &json!("changed"))
+    );
     let listed = session.list(&format!("{GROUP}/workspaces")).await.unwrap();
     assert!(listed.iter().any(|one| one["name"] == "lifecycle"));
     finish(session.delete(&workspace, "forceToPurge=true").await.unwrap(), OperationShape::Location).await;
@@ -100,7 +103,8 @@ async fn model_is_registered_at_once() {
     workspace(&session, "models").await;
     let version = id("workspaces/models/models/churn/versions/7");
     assert_eq!(session.get(&version).await.unwrap(), Seen::Absent);
-    let wanted = json!({"properties": {"modelUri": "azureml://datastores/d/paths/m/", "modelType": "custom_model"}});
+    let wanted =
+        json!({"properties": {"modelUri": "azureml://datastores/d/paths/m/", "modelType": "custom_model"}});
     let Started::Done(Some(made)) = session.put(&version, &wanted).await.unwrap() else {
         panic!("a model version is made at once")
     };

@@ -1,11 +1,16 @@
-//! The plan of an Endpoint: which objects it needs on this cluster, and what its status says.
+//! The plan of an Endpoint: which objects it needs on this cluster and in Azure, and what its status says.
 
+pub mod azure;
 mod build;
 mod deployment;
+mod elsewhere;
+pub mod model_uri;
 pub mod pod;
 mod status;
 mod valid;
 
+use api::azure::ManagementMode;
+use api::endpoint::ResolvedModel;
 use api::{Endpoint, EndpointStatus, Reason, ServingRuntimeSpec};
 use jiff::Timestamp;
 
@@ -32,6 +37,10 @@ pub struct World {
     pub pods: Vec<PodFacts>,
     /// What the operator was started with.
     pub settings: Settings,
+    /// What was decided about its part in Azure, when [`azure::azure_part`] says that there is one and Azure answers.
+    pub azure: Option<crate::azure::Outcome>,
+    /// Where its model was found to lie, when [`model_uri::is_registered`] says that Azure must be asked.
+    pub model: Option<Result<ResolvedModel, Refusal>>,
 }
 
 /// A ServingRuntime that an Endpoint may use.
@@ -50,8 +59,22 @@ pub fn plan(world: &World) -> Plan<EndpointStatus> {
     let old = world.endpoint.status.clone().unwrap_or_default();
     if world.endpoint.metadata.deletion_timestamp.is_some() {
         // Every object that it owns goes with it, by owner reference.
-        return Plan { steps: Vec::new(), status: old, events: Vec::new(), next: Next::OnChange };
+        let plan = Plan { steps: Vec::new(), status: old, events: Vec::new(), next: Next::OnChange };
+        return elsewhere::leaving(world, plan);
     }
+    let plan = if world.endpoint.spec.target.type_.is_azure() {
+        elsewhere::plan(world)
+    } else {
+        elsewhere::beside(world, here(world))
+    };
+    match world.endpoint.spec.management.mode {
+        ManagementMode::Manage => plan,
+        ManagementMode::Plan | ManagementMode::Paused => elsewhere::held(world, plan),
+    }
+}
+
+/// The plan of an Endpoint on this cluster.
+fn here(world: &World) -> Plan<EndpointStatus> {
     let valid = valid::validate(world).and_then(|valid| without_strangers(valid, world));
     let steps = valid.as_ref().map_or_else(|_| Vec::new(), |valid| steps(valid, world));
     let (status, events) = status::status(world, valid.as_ref(), &steps);

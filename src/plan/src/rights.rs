@@ -35,7 +35,11 @@ pub fn rights() -> Vec<Right> {
         own("servingruntimes/status", &["patch"], "to report"),
     ];
     for (plural, status) in AZURE_KINDS {
-        rights.push(own(plural, &["list", "patch", "watch"], "to see what is wanted, and to set the finalizer"));
+        rights.push(own(
+            plural,
+            &["list", "patch", "watch"],
+            "to see what is wanted, and to set the finalizer",
+        ));
         rights.push(own(status, &["patch"], "to report"));
     }
     rights.extend(ChildKind::ALL.into_iter().map(child));
@@ -56,16 +60,17 @@ pub fn rights() -> Vec<Right> {
     rights
 }
 
-/// Server-side apply needs `create` and `patch`; only what a plan deletes needs `delete`, and only what could be
-/// adopted silently needs `get`.
+/// Server-side apply needs `create` and `patch`; an Endpoint that has moved to Azure needs `delete`, and only what could
+/// be adopted silently needs `get`.
 fn child(kind: ChildKind) -> Right {
     let verbs: &[&str] = match kind {
-        ChildKind::ServiceAccount => &["create", "get", "list", "patch", "watch"],
-        ChildKind::HorizontalPodAutoscaler => &["create", "delete", "get", "list", "patch", "watch"],
+        ChildKind::ServiceAccount | ChildKind::HorizontalPodAutoscaler => {
+            &["create", "delete", "get", "list", "patch", "watch"]
+        }
         ChildKind::NetworkPolicy
         | ChildKind::Service
         | ChildKind::PodDisruptionBudget
-        | ChildKind::Deployment => &["create", "list", "patch", "watch"],
+        | ChildKind::Deployment => &["create", "delete", "list", "patch", "watch"],
     };
     let coordinates = kind.coordinates();
     let why = "an object of an Endpoint";

@@ -56,5 +56,9 @@ fn status(page: &mut String, status: &EndpointStatus) {
             revision.replicas,
             revision.model.as_deref().unwrap_or("-")
         );
+        if let Some(traffic) = revision.traffic {
+            page.truncate(page.trim_end().len());
+            let _ = writeln!(page, " ({traffic} %)");
+        }
     }
 }

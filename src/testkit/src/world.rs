@@ -24,6 +24,10 @@ pub struct World {
     pub settings: Settings,
     /// The pods.
     pub pods: Vec<Pod>,
+    /// What was decided about its part in Azure.
+    pub azure: Option<plan::azure::Outcome>,
+    /// Where its model was found to lie.
+    pub model: Option<Result<api::endpoint::ResolvedModel, plan::endpoint::Refusal>>,
     pub(crate) objects: BTreeMap<ChildKind, Object>,
     pub(crate) refused: Option<String>,
     pub(crate) late: bool,
@@ -40,6 +44,8 @@ impl World {
             runtimes: fixture::runtimes(),
             settings: fixture::settings(),
             pods: Vec::new(),
+            azure: None,
+            model: None,
             objects: BTreeMap::new(),
             refused: None,
             late: false,
@@ -57,6 +63,8 @@ impl World {
             children: self.children(),
             pods: self.pods.iter().map(PodFacts::from_pod).collect(),
             settings: self.settings.clone(),
+            azure: self.azure.clone(),
+            model: self.model.clone(),
         }
     }
 

@@ -37,6 +37,8 @@ pub(crate) async fn decide(
         children: children(store, name)?,
         pods: store.pods_of(name),
         settings: settings.clone(),
+        azure: None,
+        model: None,
     };
     Decision::new(metadata, old_status, plan(&world)).map(Some)
 }

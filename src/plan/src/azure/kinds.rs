@@ -21,8 +21,11 @@ fn delete(_: &Value) -> DeletionPolicy {
 }
 
 /// Every kind that has resources in Azure.
-pub const KINDS: &[AzureKind] =
-    &[AzureKind { kind: "DataAsset", compile: crate::data_asset::compile, deletion: delete }];
+pub const KINDS: &[AzureKind] = &[
+    AzureKind { kind: "DataAsset", compile: crate::data_asset::compile, deletion: delete },
+    // Only while something of an Endpoint is in Azure, as `endpoint::azure::azure_part` tells.
+    AzureKind { kind: "Endpoint", compile: crate::endpoint::azure::compile, deletion: delete },
+];
 
 /// The line of a kind.
 pub fn kind(name: &str) -> Option<&'static AzureKind> {

@@ -1,14 +1,14 @@
 //! What the status of an Endpoint says, from what was seen and what is about to be done.
 use std::collections::BTreeMap;
 
-use api::endpoint::{Revision, RevisionState};
+use api::endpoint::{ResolvedModel, Revision, RevisionState};
 use api::meta::{ConditionType, ENDPOINT_LABEL};
 use api::{EndpointStatus, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::deployment::{DeploymentFacts, Presence};
 use super::valid::{Refusal, Valid};
-use super::{Cause, PodFacts, World, build};
+use super::{Cause, PodFacts, World, build, model_uri};
 use crate::child::ChildKind;
 use crate::condition::{self, Statement};
 use crate::step::{Event, Step};
@@ -45,8 +45,17 @@ pub(super) fn status(
         ready_replicas: Some(deployment.ready),
         selector: world.endpoint.metadata.name.as_ref().map(|name| format!("{ENDPOINT_LABEL}={name}")),
         revisions: revisions(&world.pods, revision.as_deref(), &outcome, valid.ok()),
+        resolved_model: resolved(world, old.resolved_model.as_ref()),
+        ..EndpointStatus::default()
     };
     (status, events)
+}
+
+/// Where a registered model lies, remembered while Azure can't be asked.
+pub(super) fn resolved(world: &World, old: Option<&ResolvedModel>) -> Option<ResolvedModel> {
+    let is_registered = model_uri::is_registered(&world.endpoint.spec);
+    let found = world.model.as_ref().and_then(|found| found.as_ref().ok());
+    found.or(old).filter(|_| is_registered).cloned()
 }
 
 /// What is known while the outcome is decided.
@@ -251,7 +260,7 @@ fn statements(outcome: &Outcome, deployment: &DeploymentFacts, pods: &[PodFacts]
 }
 
 /// Whether requests are answered, and by which revisions.
-fn serving(deployment: &DeploymentFacts, pods: &[PodFacts]) -> Statement {
+pub(super) fn serving(deployment: &DeploymentFacts, pods: &[PodFacts]) -> Statement {
     let mut by_revision: BTreeMap<&str, usize> = BTreeMap::new();
     for pod in pods.iter().filter(|pod| pod.ready && !pod.leaving) {
         *by_revision.entry(&pod.revision).or_default() += 1;
@@ -270,6 +279,11 @@ fn serving(deployment: &DeploymentFacts, pods: &[PodFacts]) -> Statement {
     Statement::new(ConditionType::Serving, true, Reason::Answering, message)
 }
 
+/// The revisions that have pods, none of which is wanted on this cluster any more.
+pub(super) fn retiring(pods: &[PodFacts]) -> Vec<Revision> {
+    revisions(pods, None, &Outcome::reconciling(Reason::RollingOut, String::new()), None)
+}
+
 /// The revisions that have pods, the wanted one first, whether or not it has any.
 fn revisions(
     pods: &[PodFacts],
@@ -281,6 +295,7 @@ fn revisions(
     let entry = |name: &str| Revision {
         name: name.to_owned(),
         model: None,
+        traffic: None,
         replicas: 0,
         ready_replicas: 0,
         state: match outcome.verdict {

@@ -5,7 +5,8 @@ use api::endpoint::{Resources, RolloutStrategy, Scaling};
 use api::meta::{EnvironmentVariable, ModelFormat};
 use api::{EndpointSpec, Reason, ServingRuntimeSpec};
 
-use super::{RuntimeFacts, World};
+use super::{RuntimeFacts, World, model_uri};
+pub use crate::azure::Refusal;
 use crate::quantity;
 use crate::settings::Settings;
 
@@ -14,15 +15,6 @@ type Amounts = BTreeMap<String, String>;
 
 /// The longest address that a status holds.
 const URL_LIMIT: usize = 1024;
-
-/// Why an Endpoint can't be served as it stands, and what to change.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Refusal {
-    /// The reason of the condition.
-    pub reason: Reason,
-    /// The cause in words, and what to change.
-    pub message: String,
-}
 
 /// A valid Endpoint: the API server has no reason to refuse the objects built from it.
 #[derive(Clone, Debug)]
@@ -122,13 +114,14 @@ pub(super) fn validate(world: &World) -> Result<Valid<'_>, Refusal> {
     let namespace = world.endpoint.metadata.namespace.as_deref().unwrap_or_default();
     let runtime = runtime(world, spec, namespace)?;
     let (requests, limits) = amounts(&spec.resources)?;
+    let (uri, digest) = model(world)?;
     let valid = Valid {
         name: world.endpoint.metadata.name.as_deref().unwrap_or_default(),
         namespace,
         uid: world.endpoint.metadata.uid.as_deref().unwrap_or_default(),
         format: spec.model.format,
-        source: source(&spec.model.uri)?,
-        digest: spec.model.digest.as_deref(),
+        source: source(uri)?,
+        digest: spec.model.digest.as_deref().or(digest),
         credentials: spec.model.credentials_ref.as_ref().map(|secret| secret.name.as_str()),
         identity: spec.model.workload_identity_client_id.as_deref(),
         runtime: &runtime.spec,
@@ -148,6 +141,25 @@ pub(super) fn validate(world: &World) -> Result<Valid<'_>, Refusal> {
         return Err(Refusal { reason: Reason::RuntimeUnsuitable, message });
     }
     Ok(valid)
+}
+
+/// Where the model lies, and the digest that its registration gives.
+fn model(world: &World) -> Result<(&str, Option<&str>), Refusal> {
+    let spec = &world.endpoint.spec;
+    if !model_uri::is_registered(spec) {
+        return Ok((&spec.model.uri, None));
+    }
+    match &world.model {
+        Some(Ok(model)) => Ok((&model.url, model.digest.as_deref())),
+        Some(Err(refusal)) => Err(refusal.clone()),
+        None => Err(Refusal {
+            reason: Reason::DependencyNotReady,
+            message: format!(
+                "Azure has not told yet where the model {} lies",
+                model_uri::display(&spec.model)
+            ),
+        }),
+    }
 }
 
 fn runtime<'a>(world: &'a World, spec: &EndpointSpec, namespace: &str) -> Result<&'a RuntimeFacts, Refusal> {
