@@ -1,6 +1,5 @@
 //! `Compute`: machines for training and serving.
 #![expect(unreachable_pub, reason = "the schema derive writes a private copy of each type")]
-#![expect(clippy::duplicated_attributes, reason = "several columns share a type")]
 use std::collections::BTreeMap;
 
 use kube::{CustomResource, KubeSchema};

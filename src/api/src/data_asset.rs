@@ -70,8 +70,10 @@ pub struct DataAssetSpec {
     pub type_: DataType,
     /// Where it lies: `azureml://datastores/STORE/paths/PATH`, or an `https://`, `abfss://` or `wasbs://` address.
     #[schemars(length(min = 1, max = 2048))]
-    #[x_kube(validation = Rule::new("self.matches('^(azureml|https|abfss|wasbs)://[^\\\\s@]+(@[^\\\\s@/]+)?[^\\\\s@]*$')")
-        .message("uri must be azureml://datastores/STORE/paths/PATH, or an https://, abfss:// or wasbs:// address"))]
+    #[x_kube(validation = Rule::new("self.matches('^(azureml|https)://[^\\\\s@]+$|^(abfss|wasbs)://[^\\\\s@/]+@[^\\\\s@]+$')")
+        .message("uri must be azureml://datastores/STORE/paths/PATH, an https:// address without a user name, or an abfss:// or wasbs:// address"),
+        validation = Rule::new("!self.startsWith('https://') || !self.contains('?')")
+        .message("uri must not carry a query, because a signature in it would be stored for everybody to read"))]
     pub uri: String,
     /// What it holds, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]

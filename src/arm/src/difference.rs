@@ -87,7 +87,8 @@ fn lookup<'a>(object: &'a Value, key: &str) -> &'a Value {
 fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
-        Value::Object(map) => map.values().all(is_nothing),
+        // The key alone, when it is an id, says something.
+        Value::Object(map) => map.iter().all(|(key, value)| !key.starts_with('/') && is_nothing(value)),
         Value::Array(items) => items.is_empty(),
         Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }

@@ -1,4 +1,5 @@
 //! A Kubernetes cluster that is attached to a workspace, and the extension that runs on it.
+#![expect(clippy::struct_excessive_bools, reason = "the extension is set by switches")]
 use std::collections::BTreeMap;
 
 use kube::KubeSchema;

@@ -88,7 +88,8 @@ pub(super) fn remedy(reason: Reason) -> Remedy {
         | Reason::PolicyDenied
         | Reason::Locked
         | Reason::ProviderNotRegistered
-        | Reason::QuotaExceeded => ask(Persona::InfrastructureEngineer, Place::Portal),
+        | Reason::QuotaExceeded
+        | Reason::ClusterNotConnected => ask(Persona::InfrastructureEngineer, Place::Portal),
         Reason::ApplyFailed => nobody(Some(Place::Installation)),
         Reason::Invalid | Reason::Rejected | Reason::Conflict => ask(Persona::MlEngineer, Place::Spec),
         Reason::RuntimeNotFound | Reason::RuntimeUnsuitable => ask(Persona::MlEngineer, Place::Runtimes),
