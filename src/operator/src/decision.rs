@@ -1,8 +1,8 @@
 //! What was decided about one object, whatever its kind.
 use std::time::Duration;
 
-use api::azure::ResourceState;
-use arm::{Operation, OperationShape, ResourceId, Verb};
+use api::azure::AzureStatus;
+use arm::Operation;
 use arm_client::Session;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
@@ -60,28 +60,24 @@ impl Decision {
         }
     }
 
-    /// Notes an operation that a step has started, so that a restart resumes it.
-    pub(crate) fn started(&mut self, id: &ResourceId, operation: &Operation, now: Timestamp) {
+    /// Notes that Azure has taken a step, so that a restart goes on where it was.
+    pub(crate) fn performed(&mut self, step: &Step, operation: Option<&Operation>) {
+        let Some(place) = self.status.pointer_mut(self.azure_at).filter(|_| step.resource().is_some()) else {
+            return;
+        };
+        if let Ok(mut status) = serde_json::from_value::<AzureStatus>(place.clone()) {
+            plan::azure::performed(&mut status, step, operation);
+            *place = json!(status);
+        }
+    }
+
+    /// Looks again when an operation that a step has started is to be polled.
+    pub(crate) fn started(&mut self, operation: &Operation, now: Timestamp) {
         let wait = Duration::try_from(operation.poll_at.duration_since(now)).unwrap_or_default();
         self.next = match self.next {
             Next::After(other) => Next::After(other.min(wait)),
             Next::OnChange => Next::After(wait),
         };
-        let resources =
-            self.status.pointer_mut(self.azure_at).and_then(|azure| azure["resources"].as_array_mut());
-        let same = |resource: &&mut Value| {
-            resource["id"].as_str().is_some_and(|it| it.eq_ignore_ascii_case(id.as_str()))
-        };
-        if let Some(resource) = resources.and_then(|resources| resources.iter_mut().find(same)) {
-            resource["state"] = json!(match (operation.verb, resource["state"].as_str()) {
-                (Verb::Delete, _) => ResourceState::Deleting,
-                (_, Some("Absent" | "Creating" | "Unknown")) => ResourceState::Creating,
-                _ => ResourceState::Updating,
-            });
-            if operation.shape != OperationShape::Body {
-                resource["operation"] = json!(plan::azure::operation_status(operation));
-            }
-        }
     }
 
     /// The status as it was before, for the last decision of several.

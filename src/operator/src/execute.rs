@@ -37,6 +37,16 @@ pub(crate) enum Done {
     Gone,
 }
 
+impl Done {
+    /// The operation that has begun.
+    pub(crate) fn operation(&self) -> Option<&Operation> {
+        match self {
+            Self::Started(_, operation) => Some(operation),
+            Self::Written | Self::Resource(..) | Self::Gone => None,
+        }
+    }
+}
+
 /// What the executor works with.
 #[derive(Clone)]
 pub(crate) struct Executor {

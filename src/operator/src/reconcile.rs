@@ -233,6 +233,7 @@ impl Loop {
             match done {
                 Ok(done) => {
                     tracing::info!(%step, "done");
+                    decision.performed(step, done.operation());
                     match done {
                         Done::Written => {
                             executed.again |= step.is_seen_at_once();
@@ -243,9 +244,9 @@ impl Loop {
                             executed.again = true;
                             fresh.insert(id, seen);
                         }
-                        Done::Started(id, operation) => {
+                        Done::Started(_, operation) => {
                             executed.started = true;
-                            decision.started(&id, &operation, Timestamp::now());
+                            decision.started(&operation, Timestamp::now());
                         }
                         Done::Gone => executed.gone = true,
                     }

@@ -253,7 +253,8 @@ impl FakeAzure {
                 }
             }
             for id in ids {
-                let sight = self.resources.get(&id).map_or(Sight::Absent, |body| Sight::Present(body.clone()));
+                let sight =
+                    self.resources.get(&id).map_or(Sight::Absent, |body| Sight::Present(body.clone()));
                 seen.insert(id, sight);
             }
             if seen.len() == before {

@@ -1,6 +1,6 @@
 //! What the status remembers of a step once Azure has taken it, so that a restart goes on where it was.
-use api::azure::{AzureStatus, ResourceStatus};
-use arm::{Operation, OperationShape};
+use api::azure::{AzureStatus, ResourceState, ResourceStatus};
+use arm::{Operation, OperationShape, Verb};
 
 use super::report::operation_status;
 use crate::step::Step;
@@ -19,6 +19,15 @@ pub fn performed(status: &mut AzureStatus, step: &Step, operation: Option<&Opera
         if put.secrets_version.is_some() {
             resource.secrets_version.clone_from(&put.secrets_version);
         }
+    }
+    if let Some(operation) = operation {
+        resource.state = match (operation.verb, resource.state) {
+            (Verb::Delete, _) => ResourceState::Deleting,
+            (_, ResourceState::Absent | ResourceState::Creating | ResourceState::Unknown) => {
+                ResourceState::Creating
+            }
+            _ => ResourceState::Updating,
+        };
     }
     // An operation that only the resource itself tells of needs no note.
     let told = operation.filter(|operation| operation.shape != OperationShape::Body);

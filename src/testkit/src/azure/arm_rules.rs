@@ -184,7 +184,11 @@ impl FakeAzure {
         self.begin(&put.id, verb, if old.is_some() { "Updating" } else { "Creating" }, fails, true)
     }
 
-    fn take_patch(&mut self, patch: &ArmPatch, fails: Option<ArmError>) -> Result<Option<Operation>, Refused> {
+    fn take_patch(
+        &mut self,
+        patch: &ArmPatch,
+        fails: Option<ArmError>,
+    ) -> Result<Option<Operation>, Refused> {
         let type_ = type_of(&patch.id)?;
         self.refuse_busy(&patch.id)?;
         let Some(old) = self.resources.get(&patch.id).cloned() else {
@@ -268,7 +272,9 @@ impl FakeAzure {
         let parent = id.parent().filter(|parent| parent.type_().split('/').count() > 1);
         match parent {
             // The container of an asset comes with its first version.
-            Some(parent) if is_resource(&parent) && !is_version(id) && !self.resources.contains_key(&parent) => {
+            Some(parent)
+                if is_resource(&parent) && !is_version(id) && !self.resources.contains_key(&parent) =>
+            {
                 Err(error(404, "ParentResourceNotFound", format!("{parent} does not exist")))
             }
             _ => Ok(()),
@@ -278,7 +284,8 @@ impl FakeAzure {
     /// A deployment that gets traffic can't be deleted.
     fn refuse_delete_with_traffic(&self, id: &ResourceId) -> Result<(), Refused> {
         let endpoint = id.parent().and_then(|parent| self.resources.get(&parent));
-        let Some(endpoint) = endpoint.filter(|_| id.type_().to_ascii_lowercase().ends_with("/deployments")) else {
+        let Some(endpoint) = endpoint.filter(|_| id.type_().to_ascii_lowercase().ends_with("/deployments"))
+        else {
             return Ok(());
         };
         let share = |map: &str| endpoint["properties"][map][id.name()].as_i64().unwrap_or_default();

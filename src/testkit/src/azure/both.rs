@@ -1,12 +1,14 @@
 //! A cluster and an Azure, between which an Endpoint can move.
+use std::collections::BTreeMap;
+
 use api::{Endpoint, EndpointStatus};
+use arm::ResourceId;
 use jiff::SignedDuration;
 use plan::azure::{Facts, Lookup, Outcome, Read, Refusal, Sight};
 use plan::endpoint::azure::{AzurePart, azure_part};
 use plan::endpoint::model_uri;
 use plan::{Plan, Step};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 use super::{FakeAzure, SUBSCRIPTION};
 use crate::World;
@@ -22,12 +24,20 @@ pub struct Both {
     pub reachable: bool,
     /// Why Azure refused the last write, if it did.
     pub refused: Option<String>,
+    /// What reads give instead of what is, because Azure answers from before.
+    pub stale: BTreeMap<ResourceId, Value>,
 }
 
 impl Both {
     /// An Endpoint that nobody has looked at yet.
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { cluster: World::new(endpoint), azure: FakeAzure::new(), reachable: true, refused: None }
+        Self {
+            cluster: World::new(endpoint),
+            azure: FakeAzure::new(),
+            reachable: true,
+            refused: None,
+            stale: BTreeMap::new(),
+        }
     }
 
     /// The Endpoint as the API server has it.
@@ -48,7 +58,11 @@ impl Both {
     }
 
     fn outcome(&self, object: &Value, part: AzurePart) -> Outcome {
-        let mut world = self.azure.observe(object);
+        let mut azure = self.azure.clone();
+        for (id, body) in &self.stale {
+            azure.edit(id, |seen| seen.clone_from(body));
+        }
+        let mut world = azure.observe(object);
         world.subject.deleting |= part == AzurePart::Retired;
         plan::azure::plan(&world)
     }
@@ -70,7 +84,8 @@ impl Both {
             }
             for read in resolution.reads {
                 if let Read::Get(id) = read {
-                    let sight = self.azure.get(&id).map_or(Sight::Absent, |body| Sight::Present(body.clone()));
+                    let sight =
+                        self.azure.get(&id).map_or(Sight::Absent, |body| Sight::Present(body.clone()));
                     seen.insert(id, sight);
                 }
             }

@@ -83,7 +83,8 @@ fn identity(id: &ResourceId, body: &mut Value) {
         let ids = json!({"principalId": guid(id, key), "clientId": guid(id, &format!("client {key}"))});
         (key.replace("resourceGroups", "resourcegroups"), ids)
     };
-    body["identity"]["userAssignedIdentities"] = Value::Object(assigned.keys().map(entry).collect::<Map<_, _>>());
+    body["identity"]["userAssignedIdentities"] =
+        Value::Object(assigned.keys().map(entry).collect::<Map<_, _>>());
 }
 
 /// An identifier that is the same for the same resource.
