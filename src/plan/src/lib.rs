@@ -9,11 +9,13 @@
 
 pub mod azure;
 pub mod child;
+mod compute;
 pub mod condition;
 mod data_asset;
 pub mod digest;
 pub mod endpoint;
 pub mod failure;
+mod model;
 mod quantity;
 pub mod rights;
 pub mod serving_runtime;

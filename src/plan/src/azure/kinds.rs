@@ -22,9 +22,11 @@ fn delete(_: &Value) -> DeletionPolicy {
 
 /// Every kind that has resources in Azure.
 pub const KINDS: &[AzureKind] = &[
+    AzureKind { kind: "Compute", compile: crate::compute::compile, deletion: delete },
     AzureKind { kind: "DataAsset", compile: crate::data_asset::compile, deletion: delete },
     // Only while something of an Endpoint is in Azure, as `endpoint::azure::azure_part` tells.
     AzureKind { kind: "Endpoint", compile: crate::endpoint::azure::compile, deletion: delete },
+    AzureKind { kind: "Model", compile: crate::model::compile, deletion: delete },
 ];
 
 /// The line of a kind.
