@@ -5,14 +5,16 @@ ARM_ENDPOINT, ARM_AUTHORITY (default: the endpoint), REQUESTS_CA_BUNDLE, ARM_SUB
 ARM_CLIENT_SECRET. With BODIES_OUT every body that the service answered is appended there for the Go models to judge.
 """
 
+import base64
 import dataclasses
 import json
 import os
 import re
 import threading
+import time
 import urllib.parse
-import uuid
 
+from azure.core.rest import HttpRequest
 from azure.identity import ClientSecretCredential
 
 ENDPOINT = os.environ["ARM_ENDPOINT"].rstrip("/")
@@ -149,6 +151,44 @@ def contains(sent, got, path=""):
     return [] if same else [f"{path}: sent {sent!r}, got {got!r}"]
 
 
-def unique(prefix):
-    """A name that no other run has taken."""
-    return f"{prefix}-{uuid.uuid4().hex[:8]}"
+def connect_cluster(client, group, name, extended=True):
+    """Connects a cluster as its agents would, and if `extended` installs the extension that attaching needs.
+
+    `client` is any official client with `send_request`: neither call is in its own operations.
+    """
+    cluster = arm_id(group, "Microsoft.Kubernetes", "connectedClusters", name)
+    extension = f"{cluster}/providers/Microsoft.KubernetesConfiguration/extensions/azureml"
+    certificate = base64.b64encode(b"the public key of the agents").decode()
+    settings = {"enableTraining": "True", "enableInference": "True", "inferenceRouterServiceType": "ClusterIP"}
+    bodies = [
+        (
+            cluster,
+            "2021-10-01",
+            {
+                "location": LOCATION,
+                "identity": {"type": "SystemAssigned"},
+                "properties": {"agentPublicKeyCertificate": certificate},
+            },
+        ),
+        (
+            extension,
+            "2023-05-01",
+            {"properties": {"extensionType": "Microsoft.AzureML.Kubernetes", "configurationSettings": settings}},
+        ),
+    ]
+    for path, version, body in bodies[: 2 if extended else 1]:
+        put_and_wait(client, f"{path}?api-version={version}", body)
+    return cluster
+
+
+def put_and_wait(client, path, body):
+    """Puts a resource and reads it until it is provisioned."""
+    answer = client.send_request(HttpRequest("PUT", ENDPOINT + path, json=body))
+    answer.raise_for_status()
+    for _ in range(200):
+        found = client.send_request(HttpRequest("GET", ENDPOINT + path)).json()
+        if found["properties"].get("provisioningState", "Succeeded") == "Succeeded":
+            return
+        time.sleep(POLL)
+    raise AssertionError(f"{path} is not provisioned: {found}")
+

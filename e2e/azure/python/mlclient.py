@@ -40,6 +40,7 @@ def client(workspace=None, registry=None):
         GROUP,
         workspace,
         enable_telemetry=False,
+        polling_interval=POLL,
         cloud="LocalCloud",
         cloud_metadata=CLOUD,
         **where,

@@ -22,8 +22,7 @@ from azure.ai.ml.entities import (
 from azure.core.exceptions import ResourceNotFoundError
 
 import emulator
-from emulator import arm_id
-from mlclient import GROUP, WorkspaceCase, client
+from mlclient import GROUP, WorkspaceCase, client, raw
 
 MODELS = "azureml://datastores/models/paths/churn/"
 
@@ -103,7 +102,8 @@ class Computes(WorkspaceCase):
         self.wait(self.ml.compute.begin_delete("instance-of-one"))
 
     def test_cluster_is_attached_and_detached(self):
-        arc = arm_id(GROUP, "Microsoft.Kubernetes", "connectedClusters", "edge")
+        with raw() as service:
+            arc = emulator.connect_cluster(service, GROUP, "edge")
         body = KubernetesCompute(name="attached", resource_id=arc, namespace="ml")
         made = self.wait(self.ml.compute.begin_create_or_update(body))
         self.assertEqual((arc.lower(), "ml"), (made.resource_id.lower(), made.namespace))

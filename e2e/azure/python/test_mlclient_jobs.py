@@ -76,7 +76,7 @@ class Jobs(JobCase):
 
     def test_pipeline_runs(self):
         job = self.ml.jobs.create_or_update(self.pipeline("mlclient-pipeline"))
-        self.assertEqual("mlclient-pipeline", job.name)
+        self.assertEqual("mlclient-pipeline", job.display_name)
         self.assertEqual(["train"], list(self.ml.jobs.get(job.name).jobs))
 
     def test_unknown_job_is_not_found(self):

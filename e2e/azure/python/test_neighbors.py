@@ -2,6 +2,7 @@
 
 import unittest
 
+from azure.ai.ml._restclient.arm_ml_service import MachineLearningServicesMgmtClient
 from azure.core.exceptions import ResourceNotFoundError
 from azure.mgmt.kubernetesconfiguration import SourceControlConfigurationClient
 from azure.mgmt.monitor import MonitorManagementClient
@@ -40,13 +41,20 @@ class Extensions(unittest.TestCase):
         return self.recorder.since(mark)[0]
 
     def test_extension_is_installed_changed_and_removed(self):
+        with MachineLearningServicesMgmtClient(
+            emulator.credential(),
+            emulator.SUBSCRIPTION,
+            emulator.ENDPOINT,
+            credential_scopes=[f"{emulator.ENDPOINT}/.default"],
+        ) as service:
+            emulator.connect_cluster(service, GROUP, "edge", extended=False)
         extensions, names = self.client.extensions, (GROUP, *CLUSTER, "azureml")
         body = {
             "extension_type": "Microsoft.AzureML.Kubernetes",
             "auto_upgrade_minor_version": True,
             "release_train": "Stable",
             "scope": {"cluster": {"release_namespace": "azureml"}},
-            "configuration_settings": {"enableTraining": "True", "enableInference": "True"},
+            "configuration_settings": {"enableTraining": "True", "enableInference": "False"},
             "configuration_protected_settings": {"sslKeyPemFile": "a secret"},
         }
         with self.assertRaises(ResourceNotFoundError):

@@ -220,6 +220,7 @@ class Statuses(StatusCase):
         cls.raw.registries.begin_create_or_update(
             GROUP, REGISTRY, registry_body(), polling_interval=emulator.POLL
         ).result(30)
+        emulator.connect_cluster(cls.raw, GROUP, "edge")
         cls.raw.model_versions.create_or_update(
             GROUP, WORKSPACE, "served", "1", {"properties": {"modelUri": MODEL_URI, "modelType": "custom_model"}}
         )
@@ -245,7 +246,6 @@ class Statuses(StatusCase):
         )
         properties = {
             "model": {"referenceType": "Id", "assetId": model()},
-            "compute": arm_id(GROUP, PROVIDER, "workspaces", WORKSPACE, "computes", "cluster"),
             "resources": {"instanceCount": 1},
             "miniBatchSize": 10,
             "errorThreshold": -1,
@@ -302,7 +302,14 @@ class Statuses(StatusCase):
         self.call("jobs", "begin_cancel", *running, statuses=(200, 202))
         status = self.call("jobs", "get", *running, statuses=(200,)).as_dict()["properties"]["status"]
         self.assertIn(status, ("Canceled", "CancelRequested"))
+        self.end_job(names)
         self.run_deletion(kind)
+
+    def end_job(self, names):
+        """A job that runs can't be deleted."""
+        job = self.call("jobs", "get", *names, statuses=(200,)).as_dict()["properties"]
+        if job["status"] not in ("Completed", "Failed", "Canceled"):
+            self.call("jobs", "begin_cancel", *names, statuses=(200, 202))
 
     def test_online(self):
         endpoint = Lifecycle(
@@ -415,7 +422,7 @@ class Statuses(StatusCase):
         sizes = self.call("virtual_machine_sizes", "list", REGION, statuses=(200,)).as_dict()
         self.assertIn("Standard_DS3_v2", [size["name"] for size in sizes.get("value", sizes.get("amlCompute", []))])
         self.assertTrue(self.call("quotas", "list", REGION, statuses=(200,)))
-        family = "standardDSv2Family"
+        family = "standardFSv2Family"
         quota = {
             "id": f"{arm_id(GROUP, PROVIDER, 'workspaces', WORKSPACE)}/quotas/{family}",
             "type": f"{PROVIDER}/workspaces/quotas",
@@ -441,6 +448,7 @@ class Statuses(StatusCase):
         regions = registry_body()["properties"]["regionDetails"] + [region("northeurope")]
         two = registry_body() | {"properties": {"regionDetails": regions}}
         self.call("registries", "begin_create_or_update", *kind.names, two, statuses=(200,))
+        # The body is the registry as it is to be.
         self.call("registries", "begin_remove_regions", *kind.names, registry_body(), statuses=(200, 202))
         left = self.call("registries", "get", *kind.names, statuses=(200,)).as_dict()["properties"]["regionDetails"]
         self.assertEqual([REGION], [one["location"] for one in left])

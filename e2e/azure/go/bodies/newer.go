@@ -32,7 +32,10 @@ var newer = map[string][]*regexp.Regexp{
 	"Schedule": {
 		regexp.MustCompile(`^/properties/action/jobDefinition/(resources/dockerArgsList|outputs/[^/]+/assetName)$`),
 	},
-	"Registry": {regexp.MustCompile(`^/properties/managedResourceGroupSettings$`)},
+	// Azure answers these, and later versions of the Go models have them.
+	"RoleDefinition": {regexp.MustCompile(`^/properties/(created|updated)(On|By)$`)},
+	// The tags are of the preview that azure-ai-ml makes registries with.
+	"Registry": {regexp.MustCompile(`^/properties/managedResourceGroup(Settings|Tags)$`)},
 }
 
 // isNewer tells whether the model of a type is too old for the key at this path.

@@ -23,6 +23,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/kubernetesconfiguration/armkubernetesconfiguration/v2"
 	ml "github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/machinelearning/armmachinelearning/v4"
 )
 
@@ -38,9 +39,16 @@ type suite struct {
 	run  func(context.Context, *steps)
 }
 
+// clients are the official clients that the journeys need, and a bare one for what these lack.
+type clients struct {
+	factory    *ml.ClientFactory
+	extensions *armkubernetesconfiguration.ExtensionsClient
+	resources  *arm.Client
+}
+
 // steps gives a journey its clients, and keeps what came of its steps.
 type steps struct {
-	factory      *ml.ClientFactory
+	clients
 	subscription string
 	group        string
 	suite        string
@@ -72,7 +80,7 @@ func main() {
 }
 
 func run(chosen options, authorities string, limit time.Duration) error {
-	factory, err := newFactory(chosen, authorities)
+	all, err := newClients(chosen, authorities)
 	if err != nil {
 		return err
 	}
@@ -86,7 +94,7 @@ func run(chosen options, authorities string, limit time.Duration) error {
 	)
 	for _, journey := range suites {
 		one := &steps{
-			factory: factory, subscription: chosen.subscription, group: chosen.group, suite: journey.name,
+			clients: all, subscription: chosen.subscription, group: chosen.group, suite: journey.name,
 			mutex: &mutex, passed: &passed, failures: &failures,
 		}
 		running.Go(func() { journey.run(ctx, one) })
@@ -99,26 +107,26 @@ func run(chosen options, authorities string, limit time.Duration) error {
 	return nil
 }
 
-// newFactory makes the official clients, told of a cloud of our own.
-func newFactory(chosen options, authorities string) (*ml.ClientFactory, error) {
+// newClients makes the official clients, told of a cloud of our own.
+func newClients(chosen options, authorities string) (all clients, err error) {
 	roots, err := x509.SystemCertPool()
 	if err != nil {
-		return nil, err
+		return all, err
 	}
 	if authorities != "" {
 		text, err := os.ReadFile(authorities)
 		if err != nil {
-			return nil, err
+			return all, err
 		}
 		if !roots.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("%s has no certificate", authorities)
+			return all, fmt.Errorf("%s has no certificate", authorities)
 		}
 	}
 	transport := &http.Client{
 		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}},
 		Timeout:   30 * time.Second,
 	}
-	return ml.NewClientFactory(chosen.subscription, &credential{options: chosen, transport: transport}, &arm.ClientOptions{
+	options := &arm.ClientOptions{
 		ClientOptions: policy.ClientOptions{
 			Cloud: cloud.Configuration{
 				ActiveDirectoryAuthorityHost: chosen.authority,
@@ -132,7 +140,16 @@ func newFactory(chosen options, authorities string) (*ml.ClientFactory, error) {
 			Retry: policy.RetryOptions{MaxRetries: -1},
 		},
 		DisableRPRegistration: true,
-	})
+	}
+	token := &credential{options: chosen, transport: transport}
+	if all.factory, err = ml.NewClientFactory(chosen.subscription, token, options); err != nil {
+		return all, err
+	}
+	if all.extensions, err = armkubernetesconfiguration.NewExtensionsClient(chosen.subscription, token, options); err != nil {
+		return all, err
+	}
+	all.resources, err = arm.NewClient("e2e", "v0.0.0", token, options)
+	return all, err
 }
 
 // credential asks the token endpoint for a service principal's token. The client keeps the answer.

@@ -157,6 +157,7 @@ func (s *steps) datastore(ctx context.Context, workspace string) {
 func computeJourney(ctx context.Context, s *steps) {
 	client := s.factory.NewComputeClient()
 	workspace := s.workspace(ctx)
+	cluster := s.connectedCluster(ctx, "edge")
 	bodies := map[string]ml.ComputeResource{
 		"cluster": {Location: to.Ptr(location), Properties: &ml.AmlCompute{
 			ComputeType: to.Ptr(ml.ComputeTypeAmlCompute),
@@ -172,7 +173,7 @@ func computeJourney(ctx context.Context, s *steps) {
 		}},
 		"attached": {Location: to.Ptr(location), Properties: &ml.Kubernetes{
 			ComputeType: to.Ptr(ml.ComputeTypeKubernetes),
-			ResourceID:  s.resourceID("Microsoft.Kubernetes", "connectedClusters", "edge"),
+			ResourceID:  cluster,
 			Properties:  &ml.KubernetesProperties{Namespace: to.Ptr("ml")},
 		}},
 	}
