@@ -130,11 +130,8 @@ impl Session {
     /// Sends one request. Only an answer of 401 sends it once more, with another token: such a request was not executed.
     pub(crate) async fn send(&self, request: Request<'_>) -> Result<Response, Error> {
         self.refuse_other_hosts(&request)?;
-        let no_token = |error: crate::provider::TokenError| {
-            Error::new(error.class, format!("{}: failed to get a token: {}", request.what, error.message))
-        };
         let bucket = self.bucket(&request.method, request.subscription);
-        let mut token = self.identity.token().await.map_err(no_token)?;
+        let mut token = self.identity.token().await.map_err(|error| error.of(request.what))?;
         let mut has_turn = request.has_turn;
         for last in [false, true] {
             let waited = if has_turn { Duration::ZERO } else { self.turn(&bucket, request.what).await? };
@@ -146,7 +143,8 @@ impl Session {
             if answer.status != 401 || last || other_tenant {
                 return Ok(answer);
             }
-            let other = self.identity.replace(&token).await.map_err(no_token)?;
+            let replaced = self.identity.replace(&token).await;
+            let other = replaced.map_err(|error| error.of(request.what))?;
             if other == token {
                 return Ok(answer);
             }

@@ -33,9 +33,11 @@ impl Client {
     pub fn new(config: Config) -> Result<Self, BuildError> {
         let endpoints = config.cloud.endpoints();
         let base = base(&endpoints.resource_manager, config.loopback_http)?;
-        let transport = transport(&config)?;
+        let transport = build(builder(&config)?)?;
+        let direct = build(builder(&config)?.no_proxy())?;
         let provider = Arc::new(Provider {
             transport: transport.clone(),
+            direct,
             authority: endpoints.authority,
             scope: config.cloud.scope(),
             timeout: config.timeout,
@@ -105,17 +107,22 @@ fn is_loopback(host: &str) -> bool {
         || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|it| it.is_loopback())
 }
 
-fn transport(config: &Config) -> Result<reqwest::Client, BuildError> {
+fn builder(config: &Config) -> Result<reqwest::ClientBuilder, BuildError> {
     // An error means that a provider is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
         .user_agent(&config.user_agent)
         .connect_timeout(config.timeout.min(Duration::from_secs(10)))
         .redirect(redirect::Policy::none())
+        .retry(reqwest::retry::never())
         .pool_idle_timeout(Duration::from_mins(1));
     if let Some(ca) = &config.ca {
         let bundle = Certificate::from_pem_bundle(ca).map_err(|error| BuildError::Tls(causes(&error)))?;
         builder = builder.tls_certs_merge(bundle);
     }
+    Ok(builder)
+}
+
+fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, BuildError> {
     builder.build().map_err(|error| BuildError::Tls(causes(&error)))
 }

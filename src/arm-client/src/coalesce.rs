@@ -1,8 +1,9 @@
 //! Reads of one collection that wait for their bucket at the same time, answered by one list.
 //!
-//! Invariant: a read is answered only by a list that began after the read did.
+//! Invariant: a read is answered only by a list that began after the read did, with the same identity.
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arm::{ErrorClass, ResourceId, Seen, resource_type};
 use futures::future::join_all;
@@ -16,11 +17,11 @@ use crate::session::Session;
 /// From how many reads on a list is worth it: it takes the time of the server for resources that nobody asked for.
 const WORTH: usize = 3;
 
-/// The reads that wait, by principal and collection.
+/// The reads that wait, by identity and collection.
 #[derive(Default)]
 pub(crate) struct Waiting {
     reads: Mutex<HashMap<String, BTreeMap<u64, Read>>>,
-    tickets: std::sync::atomic::AtomicU64,
+    tickets: AtomicU64,
 }
 
 struct Read {
@@ -37,7 +38,7 @@ impl Waiting {
     }
 
     fn join(&self, key: &str, id: &ResourceId) -> (u64, oneshot::Receiver<Outcome>) {
-        let ticket = self.tickets.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
         let (answer, receiver) = oneshot::channel();
         self.reads().entry(key.to_owned()).or_default().insert(ticket, Read { id: id.clone(), answer });
         (ticket, receiver)
@@ -112,13 +113,15 @@ impl Session {
 
     /// Reads one resource; while it waits for its turn, a list for others may answer it.
     pub(crate) async fn get_together(&self, id: &ResourceId) -> Result<Seen, Error> {
+        let what = format!("failed to get {id}");
+        // Whoever has no token has no turn, and no share in what others are answered.
+        self.identity.token().await.map_err(|error| error.of(&what))?;
         let waiting = &self.client.0.waiting;
-        let version = self.version(id)?;
-        let key = format!("{} {version} {}", self.principal, collection(id)).to_ascii_lowercase();
+        let (identity, version) = (Arc::as_ptr(&self.identity), self.version(id)?);
+        let key = format!("{identity:p} {version} {}", collection(id).to_ascii_lowercase());
         let bucket = self.bucket(&Method::GET, id.subscription());
         let (number, mut answer) = waiting.join(&key, id);
         let _ticket = Ticket { waiting, key: &key, number };
-        let what = format!("failed to get {id}");
         tokio::select! {
             biased;
             outcome = &mut answer => return self.answered(id, outcome).await,

@@ -11,6 +11,7 @@ mod config;
 mod credential;
 mod error;
 mod identity;
+mod pages;
 mod provider;
 mod session;
 mod settings;

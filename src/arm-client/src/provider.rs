@@ -15,6 +15,7 @@ use azure_identity::{
 };
 
 use crate::credential::{CredentialSource, Secret};
+use crate::error::Error;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,8 @@ mod tests;
 pub(crate) struct Provider {
     /// The transport of the calls themselves: the same certificates are trusted, and no redirect is followed.
     pub(crate) transport: reqwest::Client,
+    /// The same without a proxy: the identity of a host is asked for on that host.
+    pub(crate) direct: reqwest::Client,
     /// Where tokens come from.
     pub(crate) authority: String,
     /// What they are for.
@@ -43,6 +46,13 @@ pub(crate) struct Token {
 pub(crate) struct TokenError {
     pub(crate) class: ErrorClass,
     pub(crate) message: String,
+}
+
+impl TokenError {
+    /// The error of a call that could not be made without a token.
+    pub(crate) fn of(&self, what: &str) -> Error {
+        Error::new(self.class, format!("{what}: failed to get a token: {}", self.message))
+    }
 }
 
 impl Provider {
@@ -86,13 +96,15 @@ impl Provider {
     fn credential(&self, source: &CredentialSource) -> azure_core::Result<Arc<dyn TokenCredential>> {
         Ok(match source {
             CredentialSource::ClientSecret { tenant_id, client_id, client_secret } => {
-                let options = ClientSecretCredentialOptions { client_options: self.options() };
+                let options = ClientSecretCredentialOptions { client_options: self.options(&self.transport) };
                 let secret = client_secret.expose().to_owned().into();
                 ClientSecretCredential::new(tenant_id, client_id.clone(), secret, Some(options))?
             }
             CredentialSource::WorkloadIdentity { tenant_id, client_id, token_file } => {
                 WorkloadIdentityCredential::new(Some(WorkloadIdentityCredentialOptions {
-                    credential_options: ClientAssertionCredentialOptions { client_options: self.options() },
+                    credential_options: ClientAssertionCredentialOptions {
+                        client_options: self.options(&self.transport),
+                    },
                     client_id: Some(client_id.clone()),
                     tenant_id: Some(tenant_id.clone()),
                     token_file_path: Some(token_file.clone()),
@@ -101,7 +113,7 @@ impl Provider {
             CredentialSource::ManagedIdentity { client_id } => {
                 ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
                     user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
-                    client_options: self.options(),
+                    client_options: self.options(&self.direct),
                 }))?
             }
             CredentialSource::AzureCli { tenant_id } => {
@@ -119,11 +131,11 @@ impl Provider {
         })
     }
 
-    fn options(&self) -> ClientOptions {
+    fn options(&self, transport: &reqwest::Client) -> ClientOptions {
         let mut custom = CustomConfiguration::default();
         custom.authority_host.clone_from(&self.authority);
         ClientOptions {
-            transport: Some(Transport::new(Arc::new(self.transport.clone()))),
+            transport: Some(Transport::new(Arc::new(transport.clone()))),
             retry: RetryOptions::none(),
             cloud: Some(Arc::new(CloudConfiguration::Custom(custom))),
             ..ClientOptions::default()

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::process::Command;
 
 use arm::{Cloud, Endpoints, ErrorClass, Seen};
-use arm_client::{Client, Config, CredentialSource, Session};
+use arm_client::{Client, Config, CredentialSource, Limit, Limits, Session};
 use arm_emulator::{Emulator, SECRET, TENANT};
 
 use crate::emulator::{client_secret, config};
@@ -53,6 +53,20 @@ async fn a_wrong_secret_or_tenant_is_said_in_the_authority_s_words() {
     assert!(error.to_string().contains("AADSTS90002"), "{error}");
     let calls = emulator.log().entries().iter().filter(|it| it.path.starts_with("/subscriptions")).count();
     assert_eq!(calls, 0, "nothing is asked without a token");
+}
+
+#[tokio::test]
+async fn who_knows_only_the_name_of_an_identity_has_no_share_in_its_reads() {
+    let emulator = start().await;
+    let reads = Limit { burst: 1, per_second: 5.0 };
+    let limits = Limits { reads, ..Limits::default() };
+    let client = Client::new(Config { limits, ..config(&emulator) }).unwrap();
+    let (owner, stranger) = (client.with(&client_secret(SECRET)), client.with(&client_secret("guessed")));
+    assert_eq!(owner.principal(), stranger.principal());
+    read(&owner).await.unwrap();
+    let reads = [&owner, &stranger, &owner, &stranger, &owner, &owner].map(read);
+    let found: Vec<bool> = futures::future::join_all(reads).await.iter().map(Result::is_ok).collect();
+    assert_eq!(found, [true, false, true, false, true, true]);
 }
 
 #[tokio::test]
