@@ -13,7 +13,9 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         crate::Compute::crd(),
         crate::DataAsset::crd(),
         crate::Endpoint::crd(),
+        crate::MLWorkspace::crd(),
         crate::Model::crd(),
+        crate::ModelRegistry::crd(),
         crate::ServingRuntime::crd(),
     ]
     .into_iter()

@@ -9,7 +9,9 @@ pub mod data_asset;
 pub mod endpoint;
 pub mod identity;
 pub mod meta;
+pub mod ml_workspace;
 pub mod model;
+pub mod model_registry;
 pub mod reason;
 pub mod serving_runtime;
 
@@ -17,7 +19,9 @@ pub use compute::{Compute, ComputeSpec};
 pub use crds::crds;
 pub use data_asset::{DataAsset, DataAssetSpec};
 pub use endpoint::{Endpoint, EndpointSpec, EndpointStatus};
+pub use ml_workspace::{MLWorkspace, MLWorkspaceSpec};
 pub use model::{Model, ModelSpec};
+pub use model_registry::{ModelRegistry, ModelRegistrySpec};
 pub use reason::Reason;
 pub use serving_runtime::{ServingRuntime, ServingRuntimeSpec, ServingRuntimeStatus};
 

@@ -26,7 +26,13 @@ pub const KINDS: &[AzureKind] = &[
     AzureKind { kind: "DataAsset", compile: crate::data_asset::compile, deletion: delete },
     // Only while something of an Endpoint is in Azure, as `endpoint::azure::azure_part` tells.
     AzureKind { kind: "Endpoint", compile: crate::endpoint::azure::compile, deletion: delete },
+    AzureKind {
+        kind: "MLWorkspace",
+        compile: crate::ml_workspace::compile,
+        deletion: crate::ml_workspace::deletion,
+    },
     AzureKind { kind: "Model", compile: crate::model::compile, deletion: delete },
+    AzureKind { kind: "ModelRegistry", compile: crate::model_registry::compile, deletion: delete },
 ];
 
 /// The line of a kind.

@@ -62,9 +62,26 @@ pub(super) fn outcome(
 
 fn field(world: &World, output: &super::Output) -> Option<String> {
     match world.seen.get(&output.id)? {
-        Sight::Present(body) => body.pointer(output.pointer).filter(|value| !value.is_null()).map(text),
+        Sight::Present(body) if output.pointer.starts_with('/') => value(body, output.pointer),
+        Sight::Present(body) => filled(body, output.pointer),
         Sight::Absent => None,
     }
+}
+
+fn value(body: &Value, pointer: &str) -> Option<String> {
+    body.pointer(pointer).filter(|value| !value.is_null()).map(text)
+}
+
+/// A text with the values of the fields whose pointers stand in braces; `None` when one has no value.
+fn filled(body: &Value, template: &str) -> Option<String> {
+    let mut parts = template.split('{');
+    let mut filled = parts.next()?.to_owned();
+    for part in parts {
+        let (pointer, rest) = part.split_once('}')?;
+        filled += &value(body, pointer)?;
+        filled += rest;
+    }
+    Some(filled)
 }
 
 fn reachable() -> Statement {

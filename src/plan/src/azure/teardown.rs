@@ -257,6 +257,7 @@ fn targets(world: &World) -> Vec<Judgement> {
     let mut ids: BTreeSet<ResourceId> = wanted.iter().map(|it| it.id.clone()).collect();
     ids.extend(tracked_ids(&world.subject.status));
     let find = |id: &ResourceId| wanted.iter().copied().find(|wanted| wanted.id == *id);
+    ids.retain(|id| find(id).is_none_or(|wanted| !wanted.stays));
     let all: Vec<Judgement> =
         ids.iter().filter_map(|id| leaving(world, id, find(id), "the object is deleted")).collect();
     let mut targets = without_parts(all);

@@ -82,6 +82,8 @@ pub struct Wanted {
     pub delete_query: String,
     /// Whether it can be archived by `properties.isArchived`.
     pub archivable: bool,
+    /// Whether it stays when the object is deleted, because what is deleted may be recovered and needs it.
+    pub stays: bool,
     /// Actions whose answer tells more when an operation on it has failed; the first answer that says anything counts.
     pub on_failure: Vec<FailureLog>,
 }
@@ -123,6 +125,7 @@ impl Wanted {
             one_at_a_time_with: None,
             delete_query: String::new(),
             archivable: false,
+            stays: false,
             on_failure: Vec::new(),
         }
     }
@@ -179,7 +182,7 @@ pub struct Output {
     pub name: &'static str,
     /// The resource that has it.
     pub id: ResourceId,
-    /// The field, as a JSON pointer.
+    /// The field, as a JSON pointer, or a text with such pointers in braces.
     pub pointer: &'static str,
 }
 
