@@ -1,4 +1,6 @@
 //! Samples of every kind: a manifest without comments, explained by the schema's own descriptions.
+mod azure;
+
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -136,7 +138,7 @@ pub(super) fn outputs(root: &Path, kinds: &[Kind]) -> anyhow::Result<Vec<Output>
     let digests = root.join("config/models/breast-cancer/digests.txt");
     let digests =
         std::fs::read_to_string(&digests).with_context(|| format!("failed to read {}", digests.display()))?;
-    SAMPLES.iter().map(|sample| output(sample, &digests, kinds)).collect()
+    SAMPLES.iter().chain(azure::SAMPLES).map(|sample| output(sample, &digests, kinds)).collect()
 }
 
 fn output(sample: &Sample, digests: &str, kinds: &[Kind]) -> anyhow::Result<Output> {
