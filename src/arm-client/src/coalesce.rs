@@ -117,8 +117,8 @@ impl Session {
         // Whoever has no token has no turn, and no share in what others are answered.
         self.identity.token().await.map_err(|error| error.of(&what))?;
         let waiting = &self.client.0.waiting;
-        let (identity, version) = (Arc::as_ptr(&self.identity), self.version(id)?);
-        let key = format!("{identity:p} {version} {}", collection(id).to_ascii_lowercase());
+        let (identity, version) = (Arc::as_ptr(&self.identity).addr(), self.version(id)?);
+        let key = format!("{identity} {version} {}", collection(id).to_ascii_lowercase());
         let bucket = self.bucket(&Method::GET, id.subscription());
         let (number, mut answer) = waiting.join(&key, id);
         let _ticket = Ticket { waiting, key: &key, number };
