@@ -10,7 +10,7 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
     let model = |uri: &str| json!({"model": {"uri": uri, "format": "ONNX"}});
     let requests = |requests: Value| json!({"resources": {"requests": requests}});
     let limits = |limits: Value| json!({"resources": {"limits": limits}});
-    let uri = "model.uri must be https://HOST/PATH, http://HOST/PATH or pvc://CLAIM/PATH, without a user name or password";
+    let uri = "model.uri must be https://HOST/PATH, http://HOST/PATH, pvc://CLAIM/PATH, az://CONTAINER/PATH, abfss://";
     let positive = "must be a positive quantity, such as cpu: 250m, memory: 256Mi or nvidia.com/gpu: 1";
     let names = "may name cpu, memory, ephemeral-storage, and devices such as nvidia.com/gpu";
     let both = "set either scaling.replicas, or scaling.minReplicas, maxReplicas and target, not both";
@@ -32,6 +32,8 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
         (model("/model.onnx"), uri),
         (model("pvc:///model.onnx"), uri),
         (model("pvc://Claim/model.onnx"), uri),
+        (model("az://models/model.onnx?sig=a"), uri),
+        (model("abfss://account.dfs.core.windows.net/model.onnx"), uri),
         (model("pvc://claim/../model.onnx"), "model.uri must not leave its claim: remove the '..'"),
         (model("pvc://claim/a/.."), "model.uri must not leave its claim: remove the '..'"),
         (model(&format!("https://host/{}", "a".repeat(2048))), "may not be more than 2048 bytes"),
@@ -158,6 +160,8 @@ pub(crate) async fn valid_objects_and_samples_are_accepted(context: &mut Context
         json!({"model": {"uri": "http://10.0.0.1:8080/m.onnx?sig=a%2Fb", "format": "ONNX"}}),
         json!({"model": {"uri": "https://[2001:db8::1]/m.onnx", "format": "ONNX"}}),
         json!({"model": {"uri": "pvc://claim.a/b/..c/m.onnx", "format": "ONNX"}}),
+        json!({"model": {"uri": "az://models/m.onnx", "format": "ONNX", "credentialsRef": {"name": "store"}}}),
+        json!({"model": {"uri": "abfss://models@account.dfs.core.windows.net/m/", "format": "ONNX"}}),
         json!({"model": {"uri": "pvc://claim", "format": "Triton"}, "container": {"image": "a/b:1@sha256:0"}}),
         json!({"model": {"uri": "https://a/b", "format": "Custom"}, "container": {"image": "a", "env": [{"name": "A", "value": "$(MODEL_PATH)"}]}}),
         json!({"runtimeRef": {"name": "mine"}, "container": {"image": "a"}}),

@@ -134,6 +134,17 @@ fn sensible_endpoints_are_accepted() {
         ("churn", model("pvc://models/churn/1/model.onnx")),
         ("churn", model("pvc://models.team-a")),
         ("churn", model("pvc://models/a..b/model.onnx")),
+        ("churn", model("az://models/churn/1/model.onnx")),
+        ("churn", model("az://models")),
+        ("churn", model("abfss://models@acme.dfs.core.windows.net/churn/1/")),
+        ("churn", model("azureml://registries/shared/models/churn/versions/1")),
+        (
+            "churn",
+            json!({"model": {
+                "uri": "az://m-1/x", "format": "ONNX", "credentialsRef": {"name": "store"},
+                "workloadIdentityClientId": "0a1b2c3d-0000-1111-2222-333344445555",
+            }}),
+        ),
         ("churn", json!({"scaling": {"replicas": 3}})),
         ("churn", json!({"scaling": {"maxReplicas": 3}})),
         ("churn", json!({"scaling": {"minReplicas": 2, "maxReplicas": 2, "target": {"cpuUtilization": 50}}})),
@@ -157,7 +168,7 @@ fn sensible_endpoints_are_accepted() {
 #[test]
 fn nonsense_in_an_endpoint_is_refused_with_a_sentence() {
     let name = "metadata.name must start with a letter";
-    let uri = "model.uri must be https://HOST/PATH, http://HOST/PATH or pvc://CLAIM/PATH, without a user name or password";
+    let uri = "model.uri must be https://HOST/PATH, http://HOST/PATH, pvc://CLAIM/PATH, az://CONTAINER/PATH, abfss://";
     let claim = "model.uri must not leave its claim";
     let either = "set either scaling.replicas, or scaling.minReplicas";
     let positive = "must be a positive quantity";
@@ -172,6 +183,11 @@ fn nonsense_in_an_endpoint_is_refused_with_a_sentence() {
         ("churn", model("https://host/a b"), uri),
         ("churn", model("pvc://Models/m.onnx"), uri),
         ("churn", model("pvc:///m.onnx"), uri),
+        ("churn", model("az://Models/m.onnx"), uri),
+        ("churn", model("az://models/m.onnx?sig=s"), uri),
+        ("churn", model("az://user@models/m.onnx"), uri),
+        ("churn", model("abfss://acme.dfs.core.windows.net/m.onnx"), uri),
+        ("churn", model("abfss://models:secret@acme.dfs.core.windows.net/m.onnx"), uri),
         ("churn", model("pvc://models/../other/m.onnx"), claim),
         ("churn", model("pvc://models/a/.."), claim),
         ("churn", model(""), "minLength"),
