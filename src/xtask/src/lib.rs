@@ -3,6 +3,7 @@
 //!
 //! Invariant: synchronous code and child processes only; no async runtime, no Kubernetes client.
 
+pub mod azure;
 pub mod azurite;
 pub mod bench;
 pub mod cache;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::progress::step;
-use crate::{azurite, cluster, demo, generate, lint, python, readme, shell, tidy, tools};
+use crate::{azure, azurite, cluster, demo, generate, lint, python, readme, shell, tidy, tools};
 
 /// Which part to run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
@@ -21,6 +21,8 @@ pub enum Part {
     Unit,
     /// Tests on a real API server, without pods.
     ControlPlane,
+    /// Official clients of Azure against the emulator.
+    Azure,
     /// The demo and the journeys, on a real cluster with pods.
     Cluster,
 }
@@ -60,6 +62,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         tools::ensure_only(&[tools::Module::Kubernetes, tools::Module::Etcd])?;
         step("tests on a real API server", || run(Part::ControlPlane, &[]))?;
     }
+    if wanted(Part::Azure) {
+        let tests = |environment: &[(&str, &Path)]| run(Part::Azure, environment);
+        step("official clients of Azure against the emulator", || azure::run(tests))?;
+    }
     if wanted(Part::Cluster) {
         let journeys =
             |cluster: &Cluster| run(Part::Cluster, &[("MLOPS_E2E_KUBECONFIG", cluster.kubeconfig())]);
@@ -80,6 +86,7 @@ impl TestProgram {
         match self.name.as_str() {
             "control_plane" | "reliability" => Part::ControlPlane,
             "journeys" => Part::Cluster,
+            "go_fake" => Part::Azure,
             _ => Part::Unit,
         }
     }

@@ -1,6 +1,6 @@
 //! Tools built from pinned Go modules into the cache, and the Debian packages that a node needs.
 //!
-//! Each module has a folder of its own under `src/xtask/tools`, because their requirements conflict.
+//! Each module has a folder of its own, because their requirements conflict.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,7 +12,7 @@ pub mod packages;
 
 const KUBERNETES_VERSION: &str = "v1.35.4";
 
-/// One Go module under `src/xtask/tools`.
+/// One Go module, under `src/xtask/tools` or, where the programs are tests, under `e2e`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Module {
     /// Every program of Kubernetes itself, kubectl included.
@@ -23,6 +23,8 @@ pub enum Module {
     Helm,
     /// The cluster's DNS server.
     CoreDns,
+    /// The programs that judge what is said to and by Azure.
+    AzureClients,
 }
 
 /// The folders with the built programs.
@@ -32,6 +34,7 @@ pub struct Tools {
     etcd: PathBuf,
     helm: PathBuf,
     coredns: PathBuf,
+    azure: PathBuf,
 }
 
 /// Builds what is missing of every module; instant when all are there.
@@ -52,6 +55,7 @@ pub fn ensure_only(modules: &[Module]) -> anyhow::Result<Tools> {
         etcd: build.folder(Module::Etcd)?,
         helm: build.folder(Module::Helm)?,
         coredns: build.folder(Module::CoreDns)?,
+        azure: build.folder(Module::AzureClients)?,
     })
 }
 
@@ -100,6 +104,21 @@ impl Tools {
     pub fn coredns(&self) -> PathBuf {
         self.coredns.join("coredns")
     }
+
+    /// The official Go client of Azure Machine Learning, as a program that judges a Resource Manager.
+    pub fn azure_client(&self) -> PathBuf {
+        self.azure.join("client")
+    }
+
+    /// The official Go models, as a program that judges bodies.
+    pub fn azure_bodies(&self) -> PathBuf {
+        self.azure.join("bodies")
+    }
+
+    /// The official Go fake server, as a program that clients in any language can talk to.
+    pub fn azure_fake(&self) -> PathBuf {
+        self.azure.join("fake")
+    }
 }
 
 impl Module {
@@ -109,6 +128,7 @@ impl Module {
             Self::Etcd => "etcd",
             Self::Helm => "helm",
             Self::CoreDns => "coredns",
+            Self::AzureClients => "azure-clients",
         }
     }
 
@@ -129,6 +149,7 @@ impl Module {
             Self::Etcd => (&["go.etcd.io/etcd/server/v3"], "etcd"),
             Self::Helm => (&["helm.sh/helm/v4/cmd/helm"], "helm"),
             Self::CoreDns => (&["."], "coredns"),
+            Self::AzureClients => (&["./bodies", "./client", "./fake"], ""),
         }
     }
 
@@ -155,11 +176,15 @@ impl Module {
             Self::Etcd => "1 minute",
             Self::Helm => "4 minutes",
             Self::CoreDns => "2 minutes",
+            Self::AzureClients => "1 minute",
         }
     }
 
     fn source(self) -> PathBuf {
-        cache::repository().join("src/xtask/tools").join(self.name())
+        match self {
+            Self::AzureClients => cache::repository().join("e2e/azure/go"),
+            _ => cache::repository().join("src/xtask/tools").join(self.name()),
+        }
     }
 }
 
@@ -171,16 +196,7 @@ struct Build {
 impl Build {
     /// The folder is named by everything that decides what is in it.
     fn folder(&self, module: Module) -> anyhow::Result<PathBuf> {
-        let source = module.source();
-        let mut files: Vec<PathBuf> = std::fs::read_dir(&source)
-            .with_context(|| format!("failed to list {}", source.display()))?
-            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .filter(|path| {
-                path.extension()
-                    .is_some_and(|extension| ["go", "mod", "sum"].iter().any(|known| extension == *known))
-            })
-            .collect();
-        files.sort();
+        let files = sources(&module.source())?;
         let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
         let flags = module.linker_flags();
         let words = [self.version.as_str(), flags.as_str(), std::env::consts::ARCH];
@@ -226,6 +242,24 @@ impl Build {
         std::fs::rename(&part, folder)?;
         Ok(())
     }
+}
+
+/// Every file of Go in a folder and below it.
+fn sources(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(|| format!("failed to list {}", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(sources(&path)?);
+        } else if path
+            .extension()
+            .is_some_and(|extension| ["go", "mod", "sum"].iter().any(|known| extension == *known))
+        {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// Go, from the search path or from where its own archive is unpacked.
