@@ -10,7 +10,8 @@ use crate::{World, schema};
 pub fn lies(before: &World, plan: &Plan<EndpointStatus>) -> Vec<String> {
     let mut found = conditions(before, plan);
     found.extend(readiness(before, plan));
-    let schema = api::crds().first().map(schema::of).unwrap_or_default();
+    let schema =
+        api::crds().iter().find(|crd| crd.spec.names.kind == "Endpoint").map(schema::of).unwrap_or_default();
     found.extend(schema::violations(&schema["properties"]["status"], &json!(plan.status)));
     if plan.status.observed_generation != before.endpoint.metadata.generation {
         found.push("observedGeneration is not the generation".to_owned());

@@ -93,6 +93,11 @@ impl World {
         Ok(plan)
     }
 
+    /// The names of all revisions, in the order in which they were first reported.
+    pub fn revisions(&self) -> &[String] {
+        &self.revisions
+    }
+
     /// Reconciles until there is nothing left to do, and says how many rounds had steps.
     pub fn settle(&mut self, limit: usize) -> Result<usize, String> {
         for round in 0..=limit {

@@ -13,11 +13,11 @@ use api::{Endpoint, EndpointSpec, Reason};
 use arm::ResourceId;
 use serde_json::{Value, json};
 
-use super::model_uri::{self, Registered};
 use super::Refusal;
+use super::model_uri::{self, Registered};
 use crate::azure::reference::{id, read, workspace};
 use crate::azure::{
-    Compiled, Export, ExportValue, FailureLog, Facts, OWNER_TAG, Output, Read, Sight, Wanted, tracked_ids,
+    Compiled, Export, ExportValue, Facts, FailureLog, OWNER_TAG, Output, Read, Sight, Wanted, tracked_ids,
 };
 use crate::digest;
 
@@ -39,8 +39,7 @@ pub fn azure_part(object: &Value) -> AzurePart {
     let Ok(endpoint) = serde_json::from_value::<Endpoint>(object.clone()) else { return AzurePart::Nothing };
     let status = endpoint.status.as_ref();
     let tracks = status.and_then(|status| status.azure.as_ref()).is_some_and(|it| !it.resources.is_empty());
-    let has_finalizer =
-        endpoint.metadata.finalizers.iter().flatten().any(|it| it == api::azure::FINALIZER);
+    let has_finalizer = endpoint.metadata.finalizers.iter().flatten().any(|it| it == api::azure::FINALIZER);
     if endpoint.metadata.deletion_timestamp.is_some() {
         return if has_finalizer { AzurePart::Wanted } else { AzurePart::Nothing };
     }
@@ -90,12 +89,8 @@ pub(crate) fn compile(object: &Value, facts: &Facts) -> Result<Compiled, Refusal
     };
     let deployment = body::deployment(spec, &parts);
     let revision = revision(&endpoint, &deployment);
-    let scene = Scene {
-        endpoint: &endpoint,
-        facts,
-        deployment: id(main.child("deployments", &revision))?,
-        main,
-    };
+    let scene =
+        Scene { endpoint: &endpoint, facts, deployment: id(main.child("deployments", &revision))?, main };
     let mut wanted: Vec<Wanted> = environment.into_iter().filter_map(|(_, wanted)| wanted).collect();
     let after: Vec<ResourceId> = wanted.iter().map(|wanted| wanted.id.clone()).collect();
     wanted.push(scene.one_at_a_time(Wanted::new(scene.main.clone(), scene.endpoint_body(&parts))));
@@ -240,9 +235,11 @@ fn kept(endpoint: &Endpoint, facts: &Facts) -> Result<Compiled, Refusal> {
     let status = endpoint.status.as_ref().and_then(|status| status.azure.clone()).unwrap_or_default();
     let main = status.id.as_deref().and_then(|id| ResourceId::parse(id).ok());
     let tracked = tracked_ids(&status);
-    let main = main
-        .or_else(|| tracked.first().cloned())
-        .ok_or_else(|| invalid("the target Kubernetes has nothing in Azure: remove spec.azure, or set another spec.target.type"))?;
+    let main = main.or_else(|| tracked.first().cloned()).ok_or_else(|| {
+        invalid(
+            "the target Kubernetes has nothing in Azure: remove spec.azure, or set another spec.target.type",
+        )
+    })?;
     let is_there = |id: &&ResourceId| !matches!(facts.seen.get(*id), Some(Sight::Absent));
     let wanted: Vec<Wanted> = tracked
         .iter()
@@ -306,7 +303,9 @@ impl Scene<'_> {
 
     /// The deployments that get a copy of requests.
     fn mirrored(&self) -> Vec<String> {
-        self.body(&self.main).map(|body| shares(body.pointer("/properties/mirrorTraffic"))).unwrap_or_default()
+        self.body(&self.main)
+            .map(|body| shares(body.pointer("/properties/mirrorTraffic")))
+            .unwrap_or_default()
     }
 
     /// The share of requests to copy to the wanted deployment, while another one answers them.
@@ -343,7 +342,8 @@ impl Scene<'_> {
     /// Deployments of ours from before that can't go yet: they get requests, or have only just been found.
     fn still_needed(&self) -> Vec<Wanted> {
         let (live, mirrored) = (self.live(), self.mirrored());
-        let status = self.endpoint.status.as_ref().and_then(|status| status.azure.clone()).unwrap_or_default();
+        let status =
+            self.endpoint.status.as_ref().and_then(|status| status.azure.clone()).unwrap_or_default();
         let tracked = tracked_ids(&status);
         let others = self.facts.seen.iter().filter(|(id, _)| {
             id.parent().as_ref() == Some(&self.main)
@@ -355,7 +355,9 @@ impl Scene<'_> {
             is_named(&live) || is_named(&mirrored) || !tracked.contains(id)
         };
         others
-            .filter(|(id, sight)| matches!(sight, Sight::Present(body) if self.is_ours(body)) && is_needed(id))
+            .filter(|(id, sight)| {
+                matches!(sight, Sight::Present(body) if self.is_ours(body)) && is_needed(id)
+            })
             .map(|(id, _)| self.one_at_a_time(Wanted::new(id.clone(), json!({}))))
             .collect()
     }
@@ -393,6 +395,8 @@ impl Scene<'_> {
 /// The names with a share above nought.
 fn shares(map: Option<&Value>) -> Vec<String> {
     let entries = map.and_then(Value::as_object).into_iter().flatten();
-    entries.filter(|(_, share)| share.as_f64().unwrap_or_default() > 0.0).map(|(name, _)| name.clone()).collect()
+    entries
+        .filter(|(_, share)| share.as_f64().unwrap_or_default() > 0.0)
+        .map(|(name, _)| name.clone())
+        .collect()
 }
-

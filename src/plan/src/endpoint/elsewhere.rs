@@ -54,8 +54,11 @@ pub(super) fn plan(world: &World) -> Plan<EndpointStatus> {
     Plan { steps, status, events: outcome.plan.events.clone(), next: outcome.plan.next }
 }
 
-/// Nobody has asked Azure: nothing is known, and nothing is touched.
+/// Azure was not read: nothing is touched, and what was said of this very spec stays.
 fn unknown(world: &World, old: EndpointStatus) -> Plan<EndpointStatus> {
+    if old.azure.is_some() && old.observed_generation == world.endpoint.metadata.generation {
+        return Plan { steps: Vec::new(), status: old, events: Vec::new(), next: Next::OnChange };
+    }
     let message = "what the endpoint has in Azure has not been read yet";
     let says = |type_, holds| Statement::new(type_, holds, Reason::InProgress, message);
     let statements = [
@@ -155,7 +158,11 @@ pub(super) fn beside(world: &World, mut plan: Plan<EndpointStatus>) -> Plan<Endp
         let generation = world.endpoint.metadata.generation;
         let merged = condition::merge(&old.conditions, &[says], generation, world.now);
         for new in merged {
-            plan.status.conditions.iter_mut().filter(|it| it.type_ == new.type_).for_each(|it| it.clone_from(&new));
+            plan.status
+                .conditions
+                .iter_mut()
+                .filter(|it| it.type_ == new.type_)
+                .for_each(|it| it.clone_from(&new));
         }
     }
     let here = std::mem::take(&mut plan.status.revisions);
@@ -206,21 +213,28 @@ pub(super) fn held(world: &World, mut plan: Plan<EndpointStatus>) -> Plan<Endpoi
     };
     plan.events = condition::transition(&old.conditions, std::slice::from_ref(&ready), "Reconcile");
     let mut conditions = condition::merge(&old.conditions, &[ready], metadata.generation, world.now);
-    let replaced = [ConditionType::Ready, ConditionType::Reconciling, ConditionType::Stalled].map(ConditionType::name);
+    let replaced =
+        [ConditionType::Ready, ConditionType::Reconciling, ConditionType::Stalled].map(ConditionType::name);
     let others = plan.status.conditions.into_iter().filter(|it| !replaced.contains(&it.type_.as_str()));
     conditions.extend(others);
     plan.status.conditions = conditions;
     plan
 }
 
-/// Revisions of the place that is wanted, then those of the other; a model that is not known is taken from before.
+/// Revisions of the place that is wanted, then those of the other; what is not known of one is taken from before.
 fn revisions(wanted: Vec<Revision>, others: Vec<Revision>, old: &[Revision]) -> Vec<Revision> {
-    let known = |name: &str| old.iter().find(|it| it.name == name).and_then(|it| it.model.clone());
+    let known = |name: &str| old.iter().find(|it| it.name == name);
     let mut all: Vec<Revision> = Vec::new();
     for revision in wanted.into_iter().chain(others) {
         if !all.iter().any(|it| it.name == revision.name) {
-            let model = revision.model.clone().or_else(|| known(&revision.name));
-            all.push(Revision { model, ..revision });
+            let known = known(&revision.name);
+            let model = revision.model.clone().or_else(|| known?.model.clone());
+            // Of a deployment that goes, Azure is not asked how many instances it has.
+            let (replicas, ready_replicas) = match known.filter(|_| revision.traffic > Some(0)) {
+                Some(known) if revision.replicas == 0 => (known.replicas, known.ready_replicas),
+                _ => (revision.replicas, revision.ready_replicas),
+            };
+            all.push(Revision { model, replicas, ready_replicas, ..revision });
         }
     }
     all.truncate(REVISION_LIMIT);

@@ -44,7 +44,9 @@ pub(super) struct RegisteredCode {
 pub fn is_registered(spec: &EndpointSpec) -> bool {
     let uri = spec.model.uri.as_str();
     !spec.target.type_.is_azure()
-        && (spec.model.model_ref.is_some() || uri.starts_with("azureml://") || uri.starts_with("/subscriptions/"))
+        && (spec.model.model_ref.is_some()
+            || uri.starts_with("azureml://")
+            || uri.starts_with("/subscriptions/"))
 }
 
 /// The model as people read it.
@@ -124,7 +126,9 @@ impl Search<'_> {
             Some(Sight::Present(body)) => Ok(Some(body.clone())),
             Some(Sight::Absent) => Err(refuse(
                 Reason::DependencyNotReady,
-                format!("the model can't be found: Azure has no {id}; correct spec.model, or register the model"),
+                format!(
+                    "the model can't be found: Azure has no {id}; correct spec.model, or register the model"
+                ),
             )),
         }
     }
@@ -163,7 +167,12 @@ impl Search<'_> {
         }
     }
 
-    fn in_datastore(&self, store: &ResourceId, path: &str, digest: Option<&str>) -> Result<Resolution, Refusal> {
+    fn in_datastore(
+        &self,
+        store: &ResourceId,
+        path: &str,
+        digest: Option<&str>,
+    ) -> Result<Resolution, Refusal> {
         let Some(body) = self.body(store)? else { return Ok(reading(store)) };
         let properties = &body["properties"];
         let text = |field: &str| properties[field].as_str().filter(|text| !text.is_empty());
@@ -179,7 +188,8 @@ impl Search<'_> {
             }
         };
         let (Some(account), Some(container)) = (text("accountName"), container) else {
-            let message = format!("the datastore {store} names no account and container: correct it in Azure");
+            let message =
+                format!("the datastore {store} names no account and container: correct it in Azure");
             return Err(refuse(Reason::ModelFetchFailed, message));
         };
         let (protocol, endpoint) =
@@ -283,7 +293,8 @@ fn version(object: &Value, model: &ModelReference, facts: &Facts) -> Result<Stri
     let latest = || object["status"]["outputs"]["latestVersion"].as_str();
     let version = reference.and_then(|it| it.version.as_deref()).or_else(latest).or_else(last);
     let Some(version) = version else {
-        let message = format!("Model {name} has no version yet: register one, or set spec.model.modelRef.version");
+        let message =
+            format!("Model {name} has no version yet: register one, or set spec.model.modelRef.version");
         return Err(refuse(Reason::DependencyNotReady, message));
     };
     let is_listed = listed.iter().any(|entry| entry["version"] == version);
@@ -322,10 +333,17 @@ fn place(spec: &EndpointSpec, facts: &Facts) -> Result<Place, Refusal> {
             })?;
             let registry = registry(&reference.name, facts)?;
             if !registry.name().eq_ignore_ascii_case(registry_name) {
-                let message = format!("spec.model.uri names the registry {registry_name}, but ModelRegistry {} stands for {}: correct one of them", reference.name, registry.name());
+                let message = format!(
+                    "spec.model.uri names the registry {registry_name}, but ModelRegistry {} stands for {}: correct one of them",
+                    reference.name,
+                    registry.name()
+                );
                 return Err(refuse(Reason::Invalid, message));
             }
-            Ok(Place::Version(id(registry.child("models", name).and_then(|it| it.child("versions", version)))?, None))
+            Ok(Place::Version(
+                id(registry.child("models", name).and_then(|it| it.child("versions", version)))?,
+                None,
+            ))
         }
         ["locations", _, "workspaces", guid, "models", name, "versions", version] => {
             let workspace = referred(spec, facts)?;
@@ -348,7 +366,10 @@ fn unknown(uri: &str) -> Refusal {
 fn referred(spec: &EndpointSpec, facts: &Facts) -> Result<ResourceId, Refusal> {
     let reference = spec.model.workspace_ref.as_ref().or(spec.target.workspace_ref.as_ref());
     let reference = reference.ok_or_else(|| {
-        let message = format!("spec.model.uri is {}, which is looked up in a workspace: set spec.model.workspaceRef", spec.model.uri);
+        let message = format!(
+            "spec.model.uri is {}, which is looked up in a workspace: set spec.model.workspaceRef",
+            spec.model.uri
+        );
         refuse(Reason::Invalid, message)
     })?;
     Ok(workspace(facts, &reference.name)?.id)
@@ -362,9 +383,22 @@ fn path(uri: &str, workspace: Option<&ResourceId>) -> Result<Option<Place>, Refu
     let (scheme, rest) = uri.split_once(":/").unwrap_or_default();
     let parts: Vec<&str> = rest.trim_start_matches('/').split('/').collect();
     match (scheme, parts.as_slice(), workspace) {
-        ("azureml", ["subscriptions", subscription, groups, group, "workspaces", name, "datastores", store, "paths", path @ ..], _)
-            if groups.eq_ignore_ascii_case("resourcegroups") =>
-        {
+        (
+            "azureml",
+            [
+                "subscriptions",
+                subscription,
+                groups,
+                group,
+                "workspaces",
+                name,
+                "datastores",
+                store,
+                "paths",
+                path @ ..,
+            ],
+            _,
+        ) if groups.eq_ignore_ascii_case("resourcegroups") => {
             let group = id(ResourceId::resource_group_of(subscription, group))?;
             let workspace = id(group.with_provider(&format!("{MACHINE_LEARNING}/workspaces"), name))?;
             in_store(&workspace, store, path.join("/"))

@@ -1,9 +1,11 @@
 //! The plan of an Endpoint against a world that behaves like an API server with its controllers.
 
+mod elsewhere;
 mod failures;
 mod kserve;
 mod objects;
 mod properties;
+mod resolve;
 mod states;
 
 use testkit::World;

@@ -106,8 +106,9 @@ impl Both {
             }
             match self.azure.take(step, &mut object) {
                 Ok(operation) => {
-                    let azure = status.azure.get_or_insert_default();
-                    plan::azure::performed(azure, step, operation.as_ref());
+                    if let Some(azure) = &mut status.azure {
+                        plan::azure::performed(azure, step, operation.as_ref());
+                    }
                 }
                 Err(failure) => {
                     self.refused = Some(failure.message);
@@ -132,13 +133,25 @@ impl Both {
         Ok(plan)
     }
 
+    /// Whether something runs in Azure, whether or not a status knows of it.
+    fn is_busy(&self) -> bool {
+        let runs = |body: &Value| {
+            let state = body["properties"]["provisioningState"].as_str().unwrap_or("Succeeded");
+            !["Succeeded", "Failed", "Canceled"].contains(&state)
+        };
+        let azure = self.cluster.endpoint.status.as_ref().and_then(|status| status.azure.as_ref());
+        azure.is_some_and(|azure| azure.resources.iter().any(|it| it.operation.is_some()))
+            || self.azure.ids().filter_map(|id| self.azure.get(id)).any(runs)
+    }
+
     /// Reconciles until a plan has no steps and no operation runs.
     pub fn settle(&mut self, limit: usize) -> Result<usize, String> {
+        let mut quiet = 0;
         for round in 0..limit {
             let plan = self.reconcile()?;
-            let azure = plan.status.azure.unwrap_or_default();
-            let runs = azure.resources.iter().any(|resource| resource.operation.is_some());
-            if plan.steps.is_empty() && !runs {
+            // What has ended in this round is seen in the next.
+            quiet = if plan.steps.is_empty() && !self.is_busy() { quiet + 1 } else { 0 };
+            if quiet > 1 {
                 return Ok(round);
             }
         }

@@ -25,8 +25,7 @@ impl<'a> AzureFacts<'a> {
     pub(super) fn new(status: &'a AzureStatus, is_wanted: bool) -> Self {
         let main = status.id.as_deref().and_then(|id| ResourceId::parse(id).ok());
         let parsed = status.resources.iter().filter_map(|it| Some((ResourceId::parse(&it.id).ok()?, it)));
-        let deployments: Vec<_> =
-            parsed.filter(|(id, _)| id.parent() == main && main.is_some()).collect();
+        let deployments: Vec<_> = parsed.filter(|(id, _)| id.parent() == main && main.is_some()).collect();
         let traffic = match status.outputs.get("defaultDeployment") {
             Some(name) => BTreeMap::from([(name.clone(), 100)]),
             None => shares(status.outputs.get("traffic")),
@@ -36,7 +35,8 @@ impl<'a> AzureFacts<'a> {
     }
 
     fn is_running(&self, name: &str) -> bool {
-        let runs = |state| matches!(state, ResourceState::Ready | ResourceState::Updating | ResourceState::Differs);
+        let runs =
+            |state| matches!(state, ResourceState::Ready | ResourceState::Updating | ResourceState::Differs);
         self.deployments.iter().any(|(id, status)| id.name() == name && runs(status.state))
     }
 
@@ -62,7 +62,8 @@ impl<'a> AzureFacts<'a> {
 
     /// Who answers requests, in words.
     pub(super) fn describe(&self) -> String {
-        let share = |(name, share): (&String, &i32)| format!("deployment {name} answers {share} % of requests");
+        let share =
+            |(name, share): (&String, &i32)| format!("deployment {name} answers {share} % of requests");
         let copy = |(name, share): (&String, &i32)| format!("deployment {name} gets a copy of {share} %");
         let parts: Vec<String> =
             self.traffic.iter().map(share).chain(self.mirrored.iter().map(copy)).collect();
@@ -96,6 +97,7 @@ impl<'a> AzureFacts<'a> {
 
 /// The shares above nought of a map that Azure gave.
 fn shares(text: Option<&String>) -> BTreeMap<String, i32> {
-    let map: BTreeMap<String, i32> = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let map: BTreeMap<String, i32> =
+        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     map.into_iter().filter(|(_, share)| *share > 0).collect()
 }
