@@ -64,7 +64,7 @@ mod network;
     validation = Rule::new("self.kind != 'Project' || !(has(self.storageAccount) || has(self.keyVault) || has(self.applicationInsights) || has(self.containerRegistry) || has(self.managedNetwork) || has(self.encryption))")
         .message("a Project has storageAccount, keyVault, applicationInsights, containerRegistry, managedNetwork and encryption from its hub: remove them here"),
     validation = Rule::new("self.kind == 'Project' || (has(self.storageAccount) && has(self.keyVault))")
-        .message("storageAccount and keyVault are needed: name each by its id, or say create: {} to have it made"),
+        .message("storageAccount and keyVault are needed: name each by its id, or set create to have it made"),
     validation = Rule::new("self.kind == 'FeatureStore' || !has(self.featureStore)")
         .message("featureStore applies to the kind FeatureStore only")
         .field_path(".featureStore"),

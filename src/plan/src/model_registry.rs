@@ -1,7 +1,7 @@
 //! What a ModelRegistry wants in Azure: one registry, whose accounts Azure makes or the manifest names.
 use api::ModelRegistry;
 use api::ml_workspace::PublicNetworkAccess;
-use api::model_registry::{ModelRegistrySpec, RegionDetails};
+use api::model_registry::{ModelRegistrySpec, RegionDetails, RegionRegistry, RegionStorage};
 use arm::ResourceId;
 use serde_json::{Value, json};
 
@@ -42,8 +42,8 @@ fn body(spec: &ModelRegistrySpec) -> Value {
     let regions: Vec<Value> = if spec.region_details.is_empty() {
         vec![region(&RegionDetails {
             location: spec.location.clone(),
-            container_registry: Default::default(),
-            storage_account: Default::default(),
+            container_registry: RegionRegistry::default(),
+            storage_account: RegionStorage::default(),
         })]
     } else {
         spec.region_details.iter().map(region).collect()

@@ -2,7 +2,9 @@
 
 mod compute;
 mod data_asset;
+mod ml_workspace;
 mod model;
+mod model_registry;
 
 use kube::core::cel::Validator;
 use serde_json::{Value, json};
