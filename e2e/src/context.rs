@@ -90,6 +90,7 @@ impl Context {
             ]
             .map(ToOwned::to_owned)
             .to_vec(),
+            environment: Vec::new(),
         })
     }
 
@@ -218,7 +219,8 @@ impl Place {
         self.own("servingruntimes", name)
     }
 
-    fn own(&self, plural: &str, name: &str) -> String {
+    /// The path of the objects of a kind of ours in this namespace, or of one of them.
+    pub fn own(&self, plural: &str, name: &str) -> String {
         let path = format!("/apis/mlops-operator.dev/v1alpha1/namespaces/{}/{plural}/{name}", self.namespace);
         path.trim_end_matches('/').to_owned()
     }
@@ -241,13 +243,26 @@ impl Place {
 
     /// Waits until an Endpoint's conditions say this, for example `Ready=True/Ready`, of its present spec.
     pub async fn says(&self, name: &str, wanted: &str) -> anyhow::Result<Value> {
-        let path = self.endpoint(name);
-        until(&format!("{wanted} of {}/{name}", self.namespace), CONVERGES, async || {
-            let Some(endpoint) = self.get(&path).await? else { return Ok(Err("it does not exist".into())) };
-            let current = endpoint["status"]["observedGeneration"] == endpoint["metadata"]["generation"];
-            let said = conditions(&endpoint);
+        self.object_says(&self.endpoint(name), wanted).await
+    }
+
+    /// Waits until the conditions of the object at a path say this of its present spec.
+    pub async fn object_says(&self, path: &str, wanted: &str) -> anyhow::Result<Value> {
+        until(&format!("{wanted} of {path}"), CONVERGES, async || {
+            let Some(object) = self.get(path).await? else { return Ok(Err("it does not exist".into())) };
+            let current = object["status"]["observedGeneration"] == object["metadata"]["generation"];
+            let said = conditions(&object);
             let fits = said.iter().any(|it| it == wanted || it.split('/').next() == Some(wanted));
-            Ok(if current && fits { Ok(endpoint) } else { Err(format!("{}", endpoint["status"])) })
+            Ok(if current && fits { Ok(object) } else { Err(format!("{}", object["status"])) })
+        })
+        .await
+    }
+
+    /// Waits until nothing is at a path.
+    pub async fn gone(&self, path: &str) -> anyhow::Result<()> {
+        until(&format!("the end of {path}"), CONVERGES, async || {
+            let left = self.get(path).await?;
+            Ok(left.map_or(Ok(()), |object| Err(format!("{}", object["status"]))))
         })
         .await
     }

@@ -3,6 +3,7 @@
 //! Invariant: nothing here reaches into the operator; it sees and does what a user, the API server or the network could.
 
 pub mod audit;
+pub mod azure;
 pub mod case;
 pub mod context;
 pub mod operator;
@@ -12,6 +13,7 @@ pub mod stand_in;
 pub mod truth;
 pub mod wait;
 
+pub use azure::Azure;
 pub use case::{Case, run};
 pub use context::Context;
 pub use operator::Operator;

@@ -21,6 +21,8 @@ pub struct Options {
     pub cluster: PathBuf,
     /// Its arguments.
     pub arguments: Vec<String>,
+    /// Its environment, beside the test's own.
+    pub environment: Vec<(String, String)>,
 }
 
 /// A running operator; killed when dropped.
@@ -128,6 +130,10 @@ fn spawn(options: &Options, port: u16) -> anyhow::Result<Child> {
     let mut command = Command::new(program()?);
     command.args(&options.arguments).arg(format!("--http=127.0.0.1:{port}"));
     command.env("KUBECONFIG", &options.kubeconfig);
+    // The identity of whoever runs the tests is not the operator's.
+    let inherited = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("AZURE_"));
+    inherited.for_each(|name| drop(command.env_remove(name)));
+    command.envs(options.environment.iter().cloned());
     // The mark by which a later run finds what a killed one left behind.
     command.env("MLOPS_CLUSTER_DIRECTORY", &options.cluster).env("MLOPS_CLUSTER_COMPONENT", "mlops-operator");
     command.env("MLOPS_CLUSTER_OWNER", format!("{}:{}", std::process::id(), start_time()?));

@@ -103,6 +103,17 @@ impl Decision {
             .any(|condition| condition.type_ == "Ready" && condition.status == "True")
     }
 
+    /// Says in the status that Azure could not be asked, beside what was planned without it; and looks again later.
+    pub(crate) fn note(&mut self, failure: &Failure, now: Timestamp) {
+        let old = conditions(&self.old_status);
+        let said = failure.reachability(&old, self.metadata.generation, now);
+        let mut all = conditions(&self.status);
+        all.retain(|condition| said.iter().all(|it| it.type_ != condition.type_));
+        all.extend(said);
+        self.status["conditions"] = json!(all);
+        self.next = failure.next(3, 0.5);
+    }
+
     /// Says in the status what failed, in place of what was planned.
     pub(crate) fn fail(&mut self, failure: &Failure, now: Timestamp) {
         let old = conditions(&self.old_status);

@@ -32,7 +32,7 @@ pub(crate) enum Done {
     /// A resource in Azure is written, or gone.
     Resource(ResourceId, Seen),
     /// An operation in Azure has begun.
-    Started(ResourceId, Operation),
+    Started(Operation),
     /// The object itself may be gone.
     Gone,
 }
@@ -41,7 +41,7 @@ impl Done {
     /// The operation that has begun.
     pub(crate) fn operation(&self) -> Option<&Operation> {
         match self {
-            Self::Started(_, operation) => Some(operation),
+            Self::Started(operation) => Some(operation),
             Self::Written | Self::Resource(..) | Self::Gone => None,
         }
     }

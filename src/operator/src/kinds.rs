@@ -1,5 +1,5 @@
 //! The table of kinds that are reconciled: a further kind is a further line.
-use api::{DataAsset, Endpoint, ServingRuntime};
+use api::{Compute, DataAsset, Endpoint, MLWorkspace, Model, ModelRegistry, ServingRuntime};
 use futures::future::BoxFuture;
 use kube::api::ApiResource;
 use plan::azure::AzureKind;
@@ -37,7 +37,7 @@ const fn azure(primary: Primary, name: &'static str, resource: fn() -> ApiResour
 }
 
 /// Every kind that is reconciled.
-pub(crate) const KINDS: [Kind; 3] = [
+pub(crate) const KINDS: [Kind; 7] = [
     Kind {
         primary: Primary::Endpoint,
         name: "endpoint",
@@ -50,7 +50,11 @@ pub(crate) const KINDS: [Kind; 3] = [
         resource: || ApiResource::erase::<ServingRuntime>(&()),
         decide: |context, _, name, _| Box::pin(async { observe::serving_runtime::decide(context, name) }),
     },
+    azure(Primary::MlWorkspace, "mlworkspace", || ApiResource::erase::<MLWorkspace>(&())),
+    azure(Primary::Compute, "compute", || ApiResource::erase::<Compute>(&())),
     azure(Primary::DataAsset, "dataasset", || ApiResource::erase::<DataAsset>(&())),
+    azure(Primary::Model, "model", || ApiResource::erase::<Model>(&())),
+    azure(Primary::ModelRegistry, "modelregistry", || ApiResource::erase::<ModelRegistry>(&())),
 ];
 
 impl Kind {

@@ -244,7 +244,7 @@ impl Loop {
                             executed.again = true;
                             fresh.insert(id, seen);
                         }
-                        Done::Started(_, operation) => {
+                        Done::Started(operation) => {
                             executed.started = true;
                             decision.started(&operation, Timestamp::now());
                         }

@@ -92,12 +92,18 @@ impl Failure {
 
     /// Azure's absence says nothing about what it holds: every condition stays, and one says since when it is away.
     fn unreachable(&self, old: &[Condition], generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
+        let type_ = ConditionType::AzureReachable.name();
+        let mut conditions: Vec<Condition> =
+            old.iter().filter(|condition| condition.type_ != type_).cloned().collect();
+        conditions.extend(self.reachability(old, generation, now));
+        conditions
+    }
+
+    /// The condition that says since when Azure could not be asked, and why.
+    pub fn reachability(&self, old: &[Condition], generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
         let type_ = ConditionType::AzureReachable;
         let statement = Statement::new(type_, false, self.reason(), self.message.clone());
-        let mut conditions: Vec<Condition> =
-            old.iter().filter(|condition| condition.type_ != type_.name()).cloned().collect();
-        conditions.extend(condition::merge(old, &[statement], generation, now));
-        conditions
+        condition::merge(old, &[statement], generation, now)
     }
 
     /// The event for this failure, unless the old conditions say the same already.

@@ -49,7 +49,7 @@ pub(super) async fn execute(
         Step::Apply(_) | Step::Delete(_) | Step::Finalizer(_) => return Ok(Done::Written),
     };
     match started.map_err(|error| classify(&error))? {
-        Started::Running(operation) => Ok(Done::Started(id.clone(), operation)),
+        Started::Running(operation) => Ok(Done::Started(operation)),
         Started::Done(body) => Ok(match (verb, body) {
             (Verb::Delete, _) => Done::Resource(id.clone(), Seen::Absent),
             (Verb::Put, Some(body)) if body["id"].is_string() => {

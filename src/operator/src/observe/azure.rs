@@ -4,15 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::azure::{AzureStatus, DeletionPolicy, FINALIZER, Management, ManagementMode, PROTECT_ANNOTATION};
-use arm::{ResourceId, Seen, Verb};
+use api::endpoint::ResolvedModel;
+use arm::{ResourceId, Seen, Started, Verb};
 use arm_client::Session;
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use plan::azure::{
     AzureKind, Compiled, Facts, Lookup, Outcome, Owner, Polled, Read, Refusal, SecretFacts, Sight, Subject,
-    World, operation_of, tracked_ids,
+    World, operation_of, tracked_ids, with_log,
 };
-use plan::failure::Failure;
+use plan::endpoint::model_uri;
+use plan::failure::{Class, Failure};
 use serde_json::{Value, json};
 
 use crate::azure::{classify, export_metadata, secret, values};
@@ -109,7 +111,11 @@ pub(crate) async fn observe(
         let session = context.azure.session(&context.executor, &target.name.namespace, credentials).await?;
         reader.session = Some(session);
         reader.poll(fresh).await?;
-        reader.read().await?
+        let compiled = reader.read().await?;
+        if let Ok(compiled) = &compiled {
+            reader.explain(compiled).await;
+        }
+        compiled
     };
     fresh.extend(reader.seen.iter().map(|(id, sight)| (id.clone(), seen(sight))));
     let secrets = secret_facts(context, &target.name.namespace, compiled.as_ref().ok()).await?;
@@ -195,6 +201,11 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn compile(&self) -> Result<Compiled, Refusal> {
+        self.facts(|facts| (self.target.kind.compile)(self.target.object, facts))
+    }
+
+    /// Asks a question with the facts that are known so far.
+    fn facts<T>(&self, ask: impl FnOnce(&Facts) -> T) -> T {
         let neighbours = Neighbours { store: &self.context.store, namespace: &self.target.name.namespace };
         let facts = Facts {
             now: Timestamp::now(),
@@ -203,7 +214,26 @@ impl Reader<'_> {
             subscription: self.context.azure.subscription.as_deref(),
             assume_ready: false,
         };
-        (self.target.kind.compile)(self.target.object, &facts)
+        ask(&facts)
+    }
+
+    /// Adds to operations that have just failed what the resource itself logged.
+    async fn explain(&mut self, compiled: &Compiled) {
+        let Some(session) = &self.session else { return };
+        for wanted in compiled.wanted.iter().filter(|wanted| !wanted.on_failure.is_empty()) {
+            let Some(Polled::Failed(error)) = self.polled.get_mut(&wanted.id) else { continue };
+            for log in &wanted.on_failure {
+                // A log is a help; the failure is told without it too.
+                let answer = session.post(&wanted.id, log.action, Some(&log.body)).await;
+                if let Ok(Started::Done(Some(answer))) = answer
+                    && let Some(text) = answer.pointer(log.pointer).and_then(Value::as_str)
+                    && !text.trim().is_empty()
+                {
+                    *error = with_log(error.clone(), text);
+                    break;
+                }
+            }
+        }
     }
 
     /// Polls the operations that the status names, unless an own write has just answered.
@@ -315,6 +345,45 @@ impl Reader<'_> {
         }
         Ok(())
     }
+}
+
+/// Reads until it is known where a registered model lies.
+pub(crate) async fn resolve(
+    context: &Context,
+    name: &ObjectName,
+    whole: &Value,
+    fresh: &mut Fresh,
+) -> Result<Result<ResolvedModel, Refusal>, Failure> {
+    let kind = plan::azure::kind("Endpoint").ok_or_else(|| Failure {
+        class: Class::Panicked,
+        message: "endpoints have no part in Azure".to_owned(),
+    })?;
+    let target = Target { kind, object: whole, name, status: AzureStatus::default(), retired: false };
+    let mut reader =
+        Reader { context, target: &target, session: None, seen: sights(fresh), polled: BTreeMap::new() };
+    for _ in 0..ROUNDS {
+        let resolution = match reader.facts(|facts| model_uri::resolve(whole, facts)) {
+            Err(refusal) => return Ok(Err(refusal)),
+            Ok(resolution) => resolution,
+        };
+        if let Some(model) = resolution.model {
+            return Ok(Ok(model));
+        }
+        if reader.session.is_none() {
+            let credentials = whole["spec"]["azure"]["credentialsRef"]["name"].as_str();
+            reader.session =
+                Some(context.azure.session(&context.executor, &name.namespace, credentials).await?);
+        }
+        for read in resolution.reads {
+            match read {
+                Read::Get(id) => reader.get([id].into()).await?,
+                Read::List(parent, type_) => reader.list(&parent, type_).await?,
+            }
+        }
+        fresh.extend(reader.seen.iter().map(|(id, sight)| (id.clone(), seen(sight))));
+    }
+    let message = "the place of the model is not known after many reads".to_owned();
+    Err(Failure { class: Class::Unreachable, message })
 }
 
 /// What is known of the Secrets that a body needs: their versions and keys.

@@ -1,46 +1,114 @@
 //! The world of an Endpoint.
+use api::endpoint::ResolvedModel;
 use api::{Endpoint, ServingRuntimeSpec};
 use jiff::Timestamp;
-use plan::endpoint::{RuntimeFacts, World, plan};
+use plan::endpoint::azure::{AzurePart, azure_part};
+use plan::endpoint::{Refusal, RuntimeFacts, World, model_uri, plan};
+use plan::failure::Failure;
 use plan::{ChildKind, Children, Observed};
+use serde_json::Value;
 
 use crate::context::{Context, Fresh};
 use crate::decision::Decision;
 use crate::kinds::Kind;
-use crate::object::{ObjectName, Primary};
+use crate::object::{Item, Lane, ObjectName, Primary};
+use crate::observe::azure;
 use crate::resource::Object;
 use crate::store::{Source, Store};
 
-/// Observes an Endpoint and decides what to do about it.
+/// Observes an Endpoint and decides what to do about it. Azure is asked only when it has to do with it; when it does not
+/// answer, what runs on this cluster is planned all the same.
 pub(crate) async fn decide(
     context: &Context,
-    _kind: &Kind,
+    kind: &Kind,
     name: &ObjectName,
-    _fresh: &mut Fresh,
+    fresh: &mut Fresh,
 ) -> anyhow::Result<Option<Decision>> {
-    let (store, settings, now) = (&context.store, &*context.settings, Timestamp::now());
+    let store = &context.store;
     let Some(object) = store.object(Source::Primary(Primary::Endpoint), name)? else { return Ok(None) };
-    if object.metadata.deletion_timestamp.is_some() {
+    if object.metadata.deletion_timestamp.is_some() && !azure::has_finalizer(&object) {
         return Ok(None);
     }
-    let old_status = object.status.clone();
-    let endpoint = Endpoint {
-        metadata: object.metadata,
-        spec: serde_json::from_value(object.spec)?,
-        status: (!object.status.is_null()).then(|| serde_json::from_value(object.status)).transpose()?,
-    };
-    let metadata = endpoint.metadata.clone();
+    let (metadata, old_status) = (object.metadata.clone(), object.status.clone());
+    let whole = azure::whole(kind, object)?;
+    let endpoint: Endpoint = serde_json::from_value(whole.clone())?;
+    let mut failure = None;
+    let (observed, model) =
+        if store.lane(&Item { primary: kind.primary, object: name.clone() }) == Lane::Azure {
+            let observed = in_azure(context, kind, name, &whole, fresh).await;
+            let model = model(context, name, &endpoint, &whole, fresh).await;
+            (take(observed, &mut failure).flatten(), take(model, &mut failure).flatten())
+        } else {
+            (None, None)
+        };
+    if let Some(failure) =
+        failure.take_if(|_| endpoint.spec.target.type_.is_azure() || metadata.deletion_timestamp.is_some())
+    {
+        let mut decision = Decision::failed(metadata, old_status, failure);
+        decision.azure_at = AZURE_AT;
+        return Ok(Some(decision));
+    }
+    let (outcome, session) = observed.map(|observed| (observed.outcome, observed.session)).unzip();
     let world = World {
-        now,
+        now: Timestamp::now(),
         endpoint,
         runtimes: runtimes(store, &name.namespace)?,
         children: children(store, name)?,
         pods: store.pods_of(name),
-        settings: settings.clone(),
-        azure: None,
-        model: None,
+        settings: context.settings.as_ref().clone(),
+        azure: outcome,
+        model,
     };
-    Decision::new(metadata, old_status, plan(&world)).map(Some)
+    let mut decision = Decision::new(metadata, old_status, plan(&world))?;
+    decision.session = session.flatten();
+    decision.azure_at = AZURE_AT;
+    if let Some(failure) = failure {
+        // What is on this cluster goes on; Azure is asked again later.
+        decision.note(&failure, Timestamp::now());
+    }
+    Ok(Some(decision))
+}
+
+/// Where an Endpoint's status tells what it has in Azure.
+const AZURE_AT: &str = "/azure";
+
+/// The value, or the failure put aside.
+fn take<T>(result: Result<T, Failure>, failure: &mut Option<Failure>) -> Option<T> {
+    result.map_err(|error| *failure = Some(error)).ok()
+}
+
+/// What was decided about the part of an Endpoint that is in Azure, if there is one.
+async fn in_azure(
+    context: &Context,
+    kind: &Kind,
+    name: &ObjectName,
+    whole: &Value,
+    fresh: &mut Fresh,
+) -> Result<Option<azure::Observed>, Failure> {
+    let Some(azure_kind) = kind.azure_kind() else { return Ok(None) };
+    let retired = match azure_part(whole) {
+        // What stays for now is read once it may go.
+        AzurePart::Nothing | AzurePart::Kept => return Ok(None),
+        AzurePart::Wanted => false,
+        AzurePart::Retired => true,
+    };
+    let status = serde_json::from_value(whole["status"]["azure"].clone()).unwrap_or_default();
+    let target = azure::Target { kind: azure_kind, object: whole, name, status, retired };
+    azure::observe(context, &target, fresh).await.map(Some)
+}
+
+/// Where the model of an Endpoint of this cluster lies, when Azure knows it.
+async fn model(
+    context: &Context,
+    name: &ObjectName,
+    endpoint: &Endpoint,
+    whole: &Value,
+    fresh: &mut Fresh,
+) -> Result<Option<Result<ResolvedModel, Refusal>>, Failure> {
+    if !model_uri::is_registered(&endpoint.spec) || endpoint.metadata.deletion_timestamp.is_some() {
+        return Ok(None);
+    }
+    azure::resolve(context, name, whole, fresh).await.map(Some)
 }
 
 fn runtimes(store: &Store, namespace: &str) -> anyhow::Result<Vec<RuntimeFacts>> {
