@@ -381,6 +381,45 @@ pub(crate) fn begin(
     answer
 }
 
+/// Changes the resource later, by an operation that nobody is shown and nothing waits for.
+pub(crate) fn background(change: &mut Change<'_>, delay: Milliseconds, patch: Value) {
+    let key = change.address.key();
+    let operation = Operation {
+        id: uuid::Uuid::new_v4().to_string(),
+        verb: Verb::Act,
+        lock: work(&key),
+        started: change.now,
+        due: Some(change.now + delay),
+        ended: None,
+        status: Status::InProgress,
+        fate: Fate::Succeeded,
+        error: None,
+        effects: vec![Effect::Merge(key.clone(), patch)],
+        returns_resource: false,
+        result: None,
+        gone: true,
+        key,
+    };
+    change.state.begin(operation);
+    change.core.woken();
+}
+
+/// Ends what goes on in the background of a resource, without its effect.
+pub(crate) fn abandon(state: &mut State, key: &str) {
+    let lock = work(key);
+    let ids: Vec<String> = state.running().filter(|one| one.lock == lock).map(|one| one.id.clone()).collect();
+    for id in ids {
+        if let Some(operation) = state.operation_mut(&id) {
+            operation.fate = Fate::Canceled;
+        }
+        operation::end(state, &id, 0);
+    }
+}
+
+fn work(key: &str) -> String {
+    format!("{key}#work")
+}
+
 /// Endpoints and deployments carry the address of their newest operation.
 fn leave_address(change: &mut Change<'_>, verb: Verb, answer: &Answer) {
     if change.row.family.prefix.is_empty() || !matches!(verb, Verb::Create | Verb::Update) {

@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 
 use crate::answer::{Answer, Body, Failure};
@@ -149,30 +150,35 @@ impl AsyncWrite for Resettable {
 pub(crate) struct Payload {
     bytes: Option<Bytes>,
     length: u64,
-    breaks: bool,
+    /// When to break off; by then what was sent has left.
+    breaks: Option<Pin<Box<Sleep>>>,
 }
+
+/// How long the first half of an answer has to leave before the connection breaks.
+const FLUSH: Duration = Duration::from_millis(20);
 
 impl HttpBody for Payload {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        match self.bytes.take() {
-            Some(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
-            None if self.breaks => Poll::Ready(Some(Err(io::Error::new(
-                io::ErrorKind::ConnectionAborted,
-                "a fault cuts the answer",
-            )))),
-            None => Poll::Ready(None),
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if let Some(bytes) = self.bytes.take() {
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
+        let Some(moment) = &mut self.breaks else { return Poll::Ready(None) };
+        let cut = || io::Error::new(io::ErrorKind::ConnectionAborted, "a fault cuts the answer");
+        moment.as_mut().poll(context).map(|()| Some(Err(cut())))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.bytes.is_none() && !self.breaks
+        self.bytes.is_none() && self.breaks.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(if self.bytes.is_some() || self.breaks { self.length } else { 0 })
+        SizeHint::with_exact(if self.bytes.is_some() || self.breaks.is_some() { self.length } else { 0 })
     }
 }
 
@@ -190,7 +196,7 @@ pub(crate) fn response(answer: Answer, request_id: &str, truncated: bool) -> Res
     let payload = Payload {
         bytes: Some(sent).filter(|bytes| !bytes.is_empty()),
         length,
-        breaks: truncated && length > 0,
+        breaks: (truncated && length > 0).then(|| Box::pin(tokio::time::sleep(FLUSH))),
     };
     let mut response = Response::new(payload);
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -9,8 +9,10 @@ use crate::call::Call;
 
 /// What the official clients send to the machine learning provider, and the stable versions between.
 const MACHINE_LEARNING: &[&str] = &[
+    "2020-09-01-dataplanepreview",
     "2020-09-01-preview",
     "2021-10-01",
+    "2021-10-01-dataplanepreview",
     "2022-02-01-preview",
     "2022-05-01",
     "2022-10-01",

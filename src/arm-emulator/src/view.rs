@@ -13,7 +13,7 @@ pub(crate) const HERE: &str = "emulator:/";
 pub(crate) fn render(record: &Record, call: &Call) -> Value {
     let mut body = record.body.clone();
     here(&mut body, &call.base);
-    body["id"] = json!(record.id);
+    body["id"] = json!(id(record, call));
     body["name"] = json!(record.name());
     body["type"] = json!(record.kind);
     body["systemData"] = json!({
@@ -25,6 +25,16 @@ pub(crate) fn render(record: &Record, call: &Call) -> Value {
         "lastModifiedByType": "Application",
     });
     body
+}
+
+/// ARM's id, or the asset's id where the registry's own data plane was asked.
+fn id(record: &Record, call: &Call) -> String {
+    let asset = record.kind.starts_with("Microsoft.MachineLearningServices/registries/");
+    if asset && call.api_version().ends_with("dataplanepreview") {
+        let path = record.id.split("/registries/").nth(1).unwrap_or("");
+        return format!("azureml://registries/{path}");
+    }
+    record.id.clone()
 }
 
 /// Puts the client's own authority into every URL that leads here.

@@ -150,36 +150,32 @@ fn leaves(value: &Value, path: String, found: &mut Vec<String>) {
     }
 }
 
-/// The container of a version is made with its first version.
+/// The container of a version is made with its first version, and knows the newest.
 fn container(change: &mut Change<'_>) {
     let Some(parent) = change.address.parent().filter(|_| change.row.parent == Parent::Created) else {
         return;
     };
-    if change.state.get(&parent.key()).is_some() {
-        return;
+    let row = crate::table::find(&parent.kind());
+    if change.state.get(&parent.key()).is_none() {
+        let mut properties = json!({"isArchived": false, "tags": {}, "properties": {}, "description": null});
+        if let Some(kind) = change.body.pointer("/properties/dataType") {
+            properties["dataType"] = kind.clone();
+        }
+        if row.is_some_and(|row| row.provisioned) {
+            properties["provisioningState"] = json!("Succeeded");
+        }
+        let kind = row.map_or("", |row| row.kind);
+        let body = json!({"properties": properties});
+        let record = crate::rules::workspace::plain(change, parent.id(), kind, body);
+        change.state.put(record);
     }
-    let mut properties = json!({"isArchived": false, "tags": {}, "properties": {}, "description": null});
-    if let Some(kind) =
-        change.body.pointer("/properties/dataType").filter(|_| change.row.kind.contains("/data/"))
-    {
-        properties["dataType"] = kind.clone();
+    if change.old.is_none() {
+        let numbers =
+            crate::rules::asset::numbers(change.state, &parent.key(), Some(change.address.name()), None);
+        if let Some(record) = change.state.get_mut(&parent.key()) {
+            crate::operation::merge(&mut record.body, &numbers);
+        }
     }
-    if let Some(row) = crate::table::find(&parent.kind()).filter(|row| row.provisioned) {
-        let _ = row;
-        properties["provisioningState"] = json!("Succeeded");
-    }
-    let kind = crate::table::find(&parent.kind()).map_or_else(String::new, |row| row.kind.to_owned());
-    let record = Record {
-        id: parent.id(),
-        kind,
-        body: json!({"properties": properties}),
-        secrets: Default::default(),
-        created: change.now,
-        modified: change.now,
-        created_by: change.call.principal.application.clone(),
-        sequence: change.state.next(),
-    };
-    change.state.put(record);
 }
 
 fn store(change: &mut Change<'_>, verb: Verb, how: Reply) -> Outcome<Answer> {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::{default, last};
 use crate::answer::{Failure, Outcome};
 use crate::engine::Change;
-use crate::state::text;
+use crate::state::{Record, State, text};
 use crate::{operation::Effect, storage};
 
 pub(crate) fn model(change: &mut Change<'_>) -> Outcome<()> {
@@ -53,18 +53,28 @@ pub(crate) fn data(change: &mut Change<'_>) -> Outcome<()> {
 pub(crate) fn remove_version(change: &mut Change<'_>) -> Outcome<()> {
     let (Some(container), Some(_)) = (change.address.parent(), &change.old) else { return Ok(()) };
     let key = change.address.key();
-    let newest = change
-        .state
-        .below(&container.key())
-        .filter(|version| version.key() != key)
-        .max_by_key(|version| version.sequence)
-        .map(|version| version.name().to_owned());
-    let patch = json!({"properties": {"latestVersion": newest}});
+    let patch = numbers(change.state, &container.key(), None, Some(&key));
     change.effects.push(Effect::Merge(container.key(), patch.clone()));
+    change.effects.push(Effect::Remove { key, soft: false });
     if let Some(record) = change.state.get_mut(&container.key()) {
         crate::operation::merge(&mut record.body, &patch);
     }
     Ok(())
+}
+
+/// What a container says of its versions, with one more or one less.
+pub(crate) fn numbers(state: &State, container: &str, more: Option<&str>, less: Option<&str>) -> Value {
+    let versions: Vec<&Record> = state
+        .below(container)
+        .filter(|version| version.key().matches('/').count() == container.matches('/').count() + 2)
+        .filter(|version| less != Some(version.key().as_str()))
+        .collect();
+    let newest =
+        versions.iter().max_by_key(|version| version.sequence).map(|version| version.name().to_owned());
+    let names = versions.iter().map(|version| version.name()).chain(more);
+    let highest = names.filter_map(|name| name.parse::<u64>().ok()).max().unwrap_or(0);
+    let latest = more.map(str::to_owned).or(newest);
+    json!({"properties": {"latestVersion": latest, "nextVersion": (highest + 1).to_string()}})
 }
 
 /// A place to upload to: a container of the workspace's storage with a signed link.

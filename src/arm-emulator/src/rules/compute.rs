@@ -161,14 +161,10 @@ fn kubernetes(change: &mut Change<'_>) -> Outcome<()> {
     Ok(())
 }
 
-/// A connected cluster must exist and have the extension.
+/// A connected cluster of this emulator must have the extension; one that it does not know is believed, as storage
+/// accounts are.
 fn attachable(change: &Change<'_>, cluster: &crate::address::Address) -> Outcome<()> {
-    let Some(record) = change.state.get(&cluster.key()) else {
-        let message = format!("The cluster '{}' was not found.", cluster.id());
-        return Err(
-            Failure::new(400, "BadRequest", message).detail("ResourceNotFound", "The cluster was not found.")
-        );
-    };
+    let Some(record) = change.state.get(&cluster.key()) else { return Ok(()) };
     let below = record.key();
     let extension = change.state.below(&below).any(|one| {
         one.text("/properties/extensionType").eq_ignore_ascii_case("Microsoft.AzureML.Kubernetes")
@@ -186,7 +182,7 @@ fn attachable(change: &Change<'_>, cluster: &crate::address::Address) -> Outcome
         .detail("ExtensionNotInstalled", "Install the AzureML extension."))
 }
 
-/// Only clusters can be changed by PATCH, and only their scale settings.
+/// What happens to the machines must be said: an attached compute can only be detached.
 pub(crate) fn remove(change: &mut Change<'_>) -> Outcome<()> {
     if change.old.is_none() {
         return Ok(());

@@ -174,7 +174,9 @@ pub(crate) fn regenerate(change: &mut Change<'_>) -> Outcome<Value> {
         "secondaryKey"
     };
     let given = text(&change.body, "/keyValue").to_owned();
-    let value = if given.is_empty() { secret() } else { given };
+    let old = change.old.as_ref().and_then(|old| old.secrets.get(KEYS)?.get(name)?.as_str());
+    // The official client sends the key that is to be replaced.
+    let value = if given.is_empty() || old == Some(given.as_str()) { secret() } else { given };
     change.effects.push(Effect::Secret {
         key: change.address.key(),
         pointer: KEYS.to_owned(),
@@ -356,7 +358,7 @@ pub(crate) fn batch(change: &mut Change<'_>) -> Outcome<()> {
 }
 
 pub(crate) fn batch_deployment(change: &mut Change<'_>) -> Outcome<()> {
-    for pointer in ["/properties/model/assetId", "/properties/environmentId", "/properties/compute"] {
+    for pointer in ["/properties/model/assetId", "/properties/environmentId"] {
         let id = text(&change.body, pointer);
         if !id.is_empty() && !asset::exists(change, id) {
             let field = pointer.trim_start_matches('/').replace('/', ".");

@@ -43,7 +43,18 @@ pub(crate) fn write(change: &mut Change<'_>) -> Outcome<()> {
     default(properties, "/services/Tracking", service("azureml://emulator/mlflow/v1.0".to_owned()));
     default(properties, "/services/Studio", service(studio));
     default(properties, "/parameters", json!({}));
+    if change.old.is_none() && change.core.data_plane().is_none() {
+        run_by_the_clock(change);
+    }
     Ok(())
+}
+
+/// Without a data plane a job does nothing, and is done when an operation would be.
+fn run_by_the_clock(change: &mut Change<'_>) {
+    let duration = change.settings().duration(change.row.kind);
+    let status = |status: &str| json!({"properties": {"status": status}});
+    crate::engine::background(change, duration / 2, status("Running"));
+    crate::engine::background(change, duration, status("Completed"));
 }
 
 /// A job must have ended before it is deleted.
@@ -64,7 +75,9 @@ pub(crate) fn cancel(change: &mut Change<'_>) -> Outcome<Value> {
             format!("The job '{}' is already {status} and can't be canceled.", change.address.name());
         return Err(Failure::new(400, "UserError", message));
     }
-    if let Some(record) = change.state.get_mut(&change.address.key()) {
+    let key = change.address.key();
+    crate::engine::abandon(change.state, &key);
+    if let Some(record) = change.state.get_mut(&key) {
         record.body["properties"]["status"] = json!("CancelRequested");
     }
     change.then(json!({"properties": {"status": "Canceled"}}));

@@ -43,19 +43,19 @@ pub(crate) fn write(change: &mut Change<'_>) -> Outcome<()> {
     Ok(())
 }
 
+/// The body is the registry as it is to be: regions that it does not name go.
 pub(crate) fn remove_regions(change: &mut Change<'_>) -> Outcome<Value> {
     let Some(old) = &change.old else { return Ok(Value::Null) };
-    let going: Vec<String> = change.body["properties"]["regionDetails"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|region| text(region, "/location").to_ascii_lowercase())
-        .collect();
+    let places = |body: &Value| -> Vec<String> {
+        let regions = body["properties"]["regionDetails"].as_array();
+        regions.into_iter().flatten().map(|region| text(region, "/location").to_ascii_lowercase()).collect()
+    };
+    let staying = places(&change.body);
     let kept: Vec<Value> = old.body["properties"]["regionDetails"]
         .as_array()
         .into_iter()
         .flatten()
-        .filter(|region| !going.contains(&text(region, "/location").to_ascii_lowercase()))
+        .filter(|region| staying.contains(&text(region, "/location").to_ascii_lowercase()))
         .cloned()
         .collect();
     if kept.is_empty() {
@@ -172,14 +172,14 @@ fn copy(change: &mut Change<'_>, source: &Record, registry: &str, to: (&str, &st
     body["properties"]["provisioningState"] = json!("Succeeded");
     let version = record(&id, format!("{kind}/versions"), body);
     let empty = json!({"properties": {"provisioningState": "Succeeded", "isArchived": false, "tags": {},
-        "properties": {}, "description": null, "latestVersion": to.1}});
+        "properties": {}, "description": null}});
     let holder = record(&container, kind, empty);
-    if change.state.get(&container.to_ascii_lowercase()).is_none() {
+    let below = container.to_ascii_lowercase();
+    if change.state.get(&below).is_none() {
         change.effects.push(Effect::Put(Box::new(holder)));
-    } else {
-        let patch = json!({"properties": {"latestVersion": to.1}});
-        change.effects.push(Effect::Merge(container.to_ascii_lowercase(), patch));
     }
+    let numbers = asset::numbers(change.state, &below, Some(to.1), None);
+    change.effects.push(Effect::Merge(below, numbers));
     change.effects.push(Effect::Put(Box::new(version)));
     Ok(())
 }

@@ -130,11 +130,12 @@ pub(crate) fn plain(change: &mut Change<'_>, id: String, kind: &str, body: Value
 fn datastores(change: &mut Change<'_>) {
     let workspace = text(&change.body, "/properties/workspaceId").to_owned();
     let storage = text(&change.body, "/properties/storageAccount").to_owned();
-    let account = match last(&storage) {
-        "" => format!("st{}", &workspace.replace('-', "")[..16]),
-        name => name.to_owned(),
-    };
     let settings = change.settings();
+    let account = match (&settings.storage_account, last(&storage)) {
+        (Some(only), _) => only.clone(),
+        (None, "") => format!("st{}", &workspace.replace('-', "")[..16]),
+        (None, name) => name.to_owned(),
+    };
     let (endpoint, protocol) = (settings.storage_endpoint.clone(), settings.storage_protocol.clone());
     let key = settings.storage_key();
     let stores = [
@@ -209,6 +210,26 @@ pub(crate) fn remove_outbound_rule(change: &mut Change<'_>) -> Outcome<()> {
         change.effects.push(Effect::Remove { key: change.address.key(), soft: false });
     }
     Ok(())
+}
+
+/// Where the services of a region are, which the clients read before they look at jobs.
+pub(crate) fn discovery(base: &str) -> Value {
+    let names = [
+        "api",
+        "catalog",
+        "experimentation",
+        "gallery",
+        "history",
+        "hyperdrive",
+        "labeling",
+        "modelmanagement",
+        "pipelines",
+        "studio",
+        "notebooks",
+    ];
+    let services: serde_json::Map<String, Value> =
+        names.iter().map(|name| ((*name).to_owned(), json!(base))).collect();
+    Value::Object(services)
 }
 
 fn stored<'a>(change: &'a Change<'_>, pointer: &str) -> &'a str {

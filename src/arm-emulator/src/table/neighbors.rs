@@ -29,6 +29,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         kind: "Microsoft.KubernetesConfiguration/extensions",
         patch: Some(Reply::Later(202, Shape::AsyncOperation)),
+        parent: Parent::Free,
         required: &["/properties/extensionType"],
         fixed: &["/properties/extensionType"],
         read_only: &["/properties/currentVersion", "/properties/statuses", "/properties/isSystemExtension"],
