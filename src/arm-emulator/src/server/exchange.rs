@@ -139,14 +139,8 @@ async fn serve(door: &Door, seen: &Seen, directives: Vec<Action>) -> (Answer, St
     let path = seen.path.strip_prefix(FRONTEND).unwrap_or(&seen.path);
     let lower = path.to_ascii_lowercase();
     let managed = ["/subscriptions", "/providers", "/tenants"];
-    // The frontend alone lists the jobs of a batch endpoint, and the data plane knows them.
-    let is_batch = path != seen.path && lower.contains("/batchendpoints/") && lower.ends_with("/jobs");
-    if !is_batch && managed.iter().any(|prefix| crate::address::covers(prefix, &lower)) {
-        let (answer, object) = arm(door, seen, path, directives);
-        if lower.ends_with("/startpendingupload") {
-            uploadable(door, &answer).await;
-        }
-        return (answer, object);
+    if managed.iter().any(|prefix| crate::address::covers(prefix, &lower)) {
+        return arm(door, seen, path, directives);
     }
     if let Some(answer) = token::endpoint::serve(&core.issuer, &request) {
         return (answer, String::new());
@@ -163,16 +157,6 @@ async fn serve(door: &Door, seen: &Seen, directives: Vec<Action>) -> (Answer, St
         return (Answer::json(200, crate::rules::workspace::discovery(&seen.base)), String::new());
     }
     (below(door, seen).await, String::new())
-}
-
-/// Waits until the container of a link to upload to is there.
-async fn uploadable(door: &Door, answer: &Answer) {
-    let Body::Json(body) = &answer.body else { return };
-    let uri = crate::state::text(body, "/blobReferenceForConsumption/blobUri");
-    let Some((_, path)) = uri.split_once("://").and_then(|(_, rest)| rest.split_once('/')) else { return };
-    if let (Some(plane), Some((account, container))) = (door.core.data_plane(), path.split_once('/')) {
-        plane.settle(account.to_owned(), container.to_owned()).await;
-    }
 }
 
 /// A call on ARM itself.
