@@ -209,10 +209,11 @@ fn outputs(scene: &Scene) -> Vec<Output> {
 fn exports(scene: &Scene) -> Vec<Export> {
     let spec = &scene.endpoint.spec;
     let Some(export) = &spec.export else { return Vec::new() };
-    let mut values = BTreeMap::from([
-        ("scoringUri".to_owned(), ExportValue::Field(scene.main.clone(), "/properties/scoringUri")),
-        ("swaggerUri".to_owned(), ExportValue::Field(scene.main.clone(), "/properties/swaggerUri")),
-    ]);
+    let field = |pointer| ExportValue::Field(scene.main.clone(), pointer);
+    let mut values = BTreeMap::from([("scoringUri".to_owned(), field("/properties/scoringUri"))]);
+    if !is_batch(spec) {
+        values.insert("swaggerUri".to_owned(), field("/properties/swaggerUri"));
+    }
     let config_map = export.config_map_name.iter().map(|name| Export {
         secret: false,
         name: name.clone(),
