@@ -4,11 +4,13 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
 use serde_json::json;
 
+use crate::data_plane::{Local, Options, Service, Storage};
 use crate::{Builder, Client, Emulator, Rate, Rates, Settings};
 
 /// Answers as Azure Resource Manager does, with the token endpoints beside it. Prints one line of JSON when ready.
@@ -82,6 +84,71 @@ struct Arguments {
     /// The key of every storage account, in base64.
     #[arg(long)]
     storage_key: Option<String>,
+    /// What runs deployments and jobs.
+    #[command(flatten)]
+    data_plane: DataPlaneArguments,
+}
+
+/// Deployments and jobs run when a place for blobs or a model server is named.
+#[derive(clap::Args)]
+struct DataPlaneArguments {
+    /// Run deployments and jobs, with blobs in this folder as ACCOUNT/CONTAINER/BLOB.
+    #[arg(long, value_name = "DIR", conflicts_with = "blob_endpoint")]
+    data: Option<PathBuf>,
+    /// Run deployments and jobs, with blobs in a service such as Azurite: `http://127.0.0.1:10000/ACCOUNT`.
+    #[arg(long, value_name = "URL", requires_all = ["blob_account", "blob_key"])]
+    blob_endpoint: Option<String>,
+    /// The account of that service.
+    #[arg(long, value_name = "NAME")]
+    blob_account: Option<String>,
+    /// Its key in base64.
+    #[arg(long, env = "BLOB_KEY", hide_env_values = true, value_name = "KEY")]
+    blob_key: Option<String>,
+    /// The program that serves models; by default mlops-model-server beside this program.
+    #[arg(long, env = "MODEL_SERVER", value_name = "PATH")]
+    model_server: Option<PathBuf>,
+    /// ONNX Runtime's shared library, for the model server.
+    #[arg(long, env = "ORT_DYLIB_PATH", value_name = "PATH")]
+    onnxruntime: Option<PathBuf>,
+    /// The longest that a job may run.
+    #[arg(long, default_value = "1h", value_name = "DURATION")]
+    job_timeout: String,
+    /// How many jobs' commands run at the same time.
+    #[arg(long, default_value_t = 4)]
+    parallel_jobs: usize,
+    /// The seed of the choice between deployments.
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+}
+
+impl DataPlaneArguments {
+    /// Where blobs lie, if anything is to run.
+    fn storage(&self) -> Option<Storage> {
+        if let (Some(endpoint), Some(account), Some(key)) =
+            (&self.blob_endpoint, &self.blob_account, &self.blob_key)
+        {
+            let (endpoint, account, key) = (endpoint.clone(), account.clone(), key.clone());
+            return Some(Storage::Service(Service { endpoint, account, key }));
+        }
+        let unnamed = || std::env::temp_dir().join(format!("arm-emulator-{}.data", std::process::id()));
+        let folder = self.data.clone().or_else(|| self.model_server.is_some().then(unnamed));
+        folder.map(Storage::Folder)
+    }
+
+    /// What runs, if anything is to.
+    fn data_plane(&self) -> anyhow::Result<Option<Arc<Local>>> {
+        let Some(storage) = self.storage() else { return Ok(None) };
+        let usual = Options::new(storage);
+        let options = Options {
+            model_server: self.model_server.clone().or_else(|| usual.model_server.clone()),
+            onnxruntime: self.onnxruntime.clone(),
+            job_timeout: std::time::Duration::from_millis(duration(&self.job_timeout)?.unsigned_abs()),
+            parallel_jobs: self.parallel_jobs.max(1),
+            seed: self.seed,
+            ..usual
+        };
+        Local::new(options).map(Some)
+    }
 }
 
 /// Runs until the process is told to end; what stdout says is one line of JSON.
@@ -143,6 +210,8 @@ fn certificate_path(arguments: &Arguments) -> PathBuf {
 }
 
 fn builder(arguments: Arguments) -> anyhow::Result<Builder> {
+    let data_plane = arguments.data_plane.data_plane()?;
+    let storage = arguments.data_plane.storage();
     let mut settings = Settings {
         tenant: arguments.tenant,
         token_lifetime: arguments.token_lifetime,
@@ -157,6 +226,14 @@ fn builder(arguments: Arguments) -> anyhow::Result<Builder> {
         rates: None,
         ..Settings::default()
     };
+    if let Some(Storage::Service(service)) = storage {
+        let (protocol, rest) =
+            service.endpoint.split_once("://").context("--blob-endpoint needs http:// or https://")?;
+        protocol.clone_into(&mut settings.storage_protocol);
+        settings.storage_endpoint = rest.split('/').next().unwrap_or(rest).to_owned();
+        settings.storage_account = Some(service.account);
+        settings.storage_key = Some(service.key);
+    }
     if !arguments.no_throttling {
         settings.rates = Some(Rates {
             reads: rate(&arguments.reads)?,
@@ -178,6 +255,9 @@ fn builder(arguments: Arguments) -> anyhow::Result<Builder> {
     let mut builder = Emulator::builder().settings(settings).listen(arguments.listen);
     if arguments.http {
         builder = builder.http();
+    }
+    if let Some(data_plane) = data_plane {
+        builder = builder.data_plane(data_plane);
     }
     if let (Some(certificate), Some(key)) = (arguments.tls_cert, arguments.tls_key) {
         builder = builder.certificate(certificate, key);

@@ -10,9 +10,34 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use serde_json::Value;
 
+pub use self::blobs::{Service, Storage};
+pub use self::local::{Local, Options};
+
 use crate::answer::Answer;
 use crate::core::Core;
 use crate::operation::{self, Effect, Fate};
+use crate::state::{RESOURCES, Record};
+
+mod asset;
+mod batch;
+mod blobs;
+mod command_job;
+mod deployments;
+mod history;
+mod jobs;
+mod local;
+mod metrics;
+mod pipeline;
+mod process;
+mod rows;
+mod sandbox;
+mod schedules;
+mod score;
+mod serving;
+mod signature;
+mod substitute;
+mod sweep;
+mod translate;
 
 /// What happened to a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +106,16 @@ pub trait DataPlane: Send + Sync {
 
     /// The newest lines of a deployment's container, for `getLogs`; `None` gives an empty log.
     fn logs(&self, deployment: &str, container: &str, lines: usize) -> Option<String>;
+
+    /// Waits until a link to a container that was just handed out leads somewhere.
+    fn settle(&self, _account: String, _container: String) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Ends everything that runs. It begins to end at the call; the future waits for the end.
+    fn stop(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// What a data plane can read and write.
@@ -106,6 +141,29 @@ impl Control {
     pub fn resources(&self, kind: &str) -> Vec<Value> {
         let state = self.core.state();
         state.of_kind(kind).map(|record| with_id(record.body.clone(), &record.id)).collect()
+    }
+
+    /// Stores a new resource, as a pipeline makes its steps; false where there is one of that id.
+    pub fn create(&self, id: &str, kind: &str, body: Value) -> bool {
+        let mut state = self.core.state();
+        if state.get(&id.to_ascii_lowercase()).is_some() || state.len() >= RESOURCES {
+            return false;
+        }
+        let now = self.core.clock.now();
+        let record = Record {
+            id: id.to_owned(),
+            kind: kind.to_owned(),
+            body,
+            secrets: std::collections::BTreeMap::new(),
+            created: now,
+            modified: now,
+            created_by: "emulator".to_owned(),
+            sequence: state.next(),
+        };
+        state.put(record);
+        drop(state);
+        self.core.touched();
+        true
     }
 
     /// Changes a resource's body by a JSON merge patch; false where it is gone.

@@ -268,6 +268,9 @@ impl Emulator {
             // Aborted is what it is to be.
             let _ = task.await;
         }
+        if let Some(data_plane) = self.core.data_plane() {
+            data_plane.stop().await;
+        }
         if let Some(path) = &self.core.settings.state {
             persist::save(path, &self.keys, &self.core)
                 .with_context(|| format!("failed to write {}", path.display()))?;
@@ -280,6 +283,10 @@ impl Drop for Emulator {
     fn drop(&mut self) {
         for task in &self.tasks {
             task.abort();
+        }
+        if let Some(data_plane) = self.core.data_plane() {
+            // It begins to end at the call; nobody is there to wait.
+            drop(data_plane.stop());
         }
     }
 }

@@ -52,6 +52,8 @@ pub struct Settings {
     pub storage_endpoint: String,
     /// The scheme of those links.
     pub storage_protocol: String,
+    /// The one account of the blob service, where it has no other: every workspace's storage then has this name.
+    pub storage_account: Option<String>,
     /// The key that every storage account has, in base64; one made from the tenant otherwise.
     pub storage_key: Option<String>,
 }
@@ -82,6 +84,7 @@ impl Default for Settings {
             log_capacity: 50_000,
             storage_endpoint: "core.windows.net".to_owned(),
             storage_protocol: "https".to_owned(),
+            storage_account: None,
             storage_key: None,
         }
     }

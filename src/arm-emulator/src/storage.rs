@@ -14,6 +14,9 @@ const LIFETIME: Milliseconds = 24 * 3600 * 1000;
 
 /// The storage account behind a workspace or a registry.
 pub(crate) fn account(change: &Change<'_>) -> String {
+    if let Some(account) = &change.settings().storage_account {
+        return account.clone();
+    }
     let Some(owner) = change.address.ancestor(1) else { return String::new() };
     let store = owner.child("datastores", "workspaceblobstore");
     let name = change.state.get(&store.key()).map(|record| record.text("/properties/accountName").to_owned());
