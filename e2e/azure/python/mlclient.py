@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 import unittest
 import warnings
 
@@ -11,7 +12,7 @@ logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)
 
 from azure.ai.ml import MLClient  # noqa: E402
 from azure.ai.ml._restclient.arm_ml_service import MachineLearningServicesMgmtClient  # noqa: E402
-from azure.ai.ml.constants._common import LROConfigurations  # noqa: E402
+from azure.ai.ml.constants._common import STORAGE_ACCOUNT_URLS, LROConfigurations  # noqa: E402
 
 import emulator  # noqa: E402
 from emulator import ENDPOINT, POLL, arm_id  # noqa: E402
@@ -19,6 +20,13 @@ from emulator import ENDPOINT, POLL, arm_id  # noqa: E402
 # The client waits five seconds between two polls, which is right for Azure and long for a service on this machine.
 LROConfigurations.POLL_INTERVAL = POLL
 LROConfigurations.SLEEP_TIME = POLL
+
+# Whether deployments and jobs run: then blobs are in a service on this machine.
+BLOBS = os.environ.get("BLOB_ENDPOINT")
+if BLOBS:
+    # The client makes an address of the account's name and a domain; here the account is the path, as on every
+    # local blob service.
+    STORAGE_ACCOUNT_URLS["AzureBlob"] = BLOBS + "/{0}"
 
 GROUP = "mlclient"
 CLOUD = {
@@ -72,6 +80,15 @@ class WorkspaceCase(unittest.TestCase):
     def wait(self, poller):
         """The result of an operation."""
         return poller.result(timeout=60)
+
+    def ended(self, name):
+        """The status of a job that is over."""
+        for _ in range(600):
+            status = self.ml.jobs.get(name).status
+            if status in ("Completed", "Failed", "Canceled"):
+                return status
+            time.sleep(POLL)
+        raise AssertionError(f"{name} is still {status}")
 
 
 def raw():

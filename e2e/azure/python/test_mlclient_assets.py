@@ -22,6 +22,7 @@ from azure.ai.ml.entities import (
 from azure.core.exceptions import ResourceNotFoundError
 
 import emulator
+from emulator import POLL
 from mlclient import GROUP, WorkspaceCase, client, raw
 
 MODELS = "azureml://datastores/models/paths/churn/"
@@ -221,7 +222,7 @@ class Registries(WorkspaceCase):
             self.ml.models.share(
                 name="churn", version="7", registry_name=name, share_with_name="churn", share_with_version="7"
             )
-        self.wait(outer.registries.begin_delete(name=name))
+        self.wait(outer.registries.begin_delete(name=name, polling_interval=POLL))
 
 
 if __name__ == "__main__":

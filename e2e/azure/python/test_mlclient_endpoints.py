@@ -1,7 +1,8 @@
 """Online and batch endpoints, by MLClient, up to the answer of a model."""
 
+import csv
 import json
-import os
+import pathlib
 import tempfile
 import unittest
 
@@ -10,6 +11,7 @@ from azure.ai.ml.constants import AssetTypes, BatchDeploymentOutputAction
 from azure.ai.ml.entities import (
     BatchEndpoint,
     BatchRetrySettings,
+    Data,
     Environment,
     ManagedOnlineDeployment,
     ManagedOnlineEndpoint,
@@ -20,28 +22,29 @@ from azure.ai.ml.entities import (
     ProbeSettings,
 )
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.storage.blob import ContainerClient
 
-from mlclient import WorkspaceCase
+from mlclient import BLOBS, WorkspaceCase
 
 PROBE = ProbeSettings(failure_threshold=30, success_threshold=1, timeout=2, period=1, initial_delay=1)
 
 
+MODELS = pathlib.Path(__file__).parents[3] / "config/models/breast-cancer"
+ROWS = json.loads((MODELS / "rows.json").read_text())["rows"]
+
+
 class EndpointCase(WorkspaceCase):
-    """A workspace with a model and an environment."""
+    """A workspace with two versions of a model, whose files the client uploads."""
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         cls.ml.environments.create_or_update(Environment(name="base", version="1", image="registry.example.com/base:1"))
         for version in ("1", "2"):
-            cls.ml.models.create_or_update(
-                Model(
-                    name="churn",
-                    version=version,
-                    path=os.environ.get("MODEL_URI", "azureml://datastores/workspaceblobstore/paths/models/churn/"),
-                    type=AssetTypes.CUSTOM_MODEL,
-                )
+            body = Model(
+                name="nuclei", version=version, path=MODELS / f"model-v{version}.onnx", type=AssetTypes.CUSTOM_MODEL
             )
+            cls.ml.models.create_or_update(body)
 
 
 class Online(EndpointCase):
@@ -65,8 +68,9 @@ class Online(EndpointCase):
             {"blue", "green"}, {one.name for one in self.ml.online_deployments.list(self.endpoint)}
         )
         self.move({"blue": 90, "green": 10})
-        self.check_invocation(deployment_name="green")
-        self.check_invocation(deployment_name=None)
+        self.check_invocation("blue", ("1",))
+        self.check_invocation("green", ("2",))
+        self.check_invocation(None, ("1", "2"))
         self.check_scaling()
         self.check_keys()
         self.assertIsInstance(self.ml.online_deployments.get_logs("blue", self.endpoint, lines=10), str)
@@ -86,7 +90,7 @@ class Online(EndpointCase):
         return ManagedOnlineDeployment(
             name=name,
             endpoint_name=self.endpoint,
-            model=f"azureml:churn:{version}",
+            model=f"azureml:nuclei:{version}",
             environment="azureml:base:1",
             instance_type="Standard_DS3_v2",
             instance_count=1,
@@ -128,24 +132,29 @@ class Online(EndpointCase):
         self.assertTrue(after.primary_key)
         self.assertEqual(before.secondary_key, after.secondary_key)
 
-    def check_invocation(self, deployment_name):
-        """The model answers what the file asks."""
-        request = os.environ.get("MODEL_REQUEST")
-        if not request:
-            self.skipped = "MODEL_REQUEST is not set: deployments do not run"
-            return
+    def check_invocation(self, deployment_name, versions):
+        """The answers are those of a version of the model, for every row."""
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-            file.write(request)
-            file.flush()
-            answer = self.ml.online_endpoints.invoke(
-                self.endpoint, request_file=file.name, deployment_name=deployment_name
-            )
-        self.assertEqual(json.loads(os.environ["MODEL_ANSWER"]), outputs(json.loads(answer)))
+            for row in ROWS[:4]:
+                file.seek(0)
+                file.truncate()
+                json.dump(row["request"], file)
+                file.flush()
+                answer = self.ml.online_endpoints.invoke(
+                    self.endpoint, request_file=file.name, deployment_name=deployment_name
+                )
+                self.assertIn(read(answer), [rounded(row["expected"][version]) for version in versions])
 
 
-def outputs(answer):
-    """The numbers of an answer."""
-    return [one["data"] for one in answer["outputs"]]
+def read(answer):
+    """The label and the probabilities in an answer of the Open Inference Protocol."""
+    outputs = {one["name"]: one["data"] for one in json.loads(answer)["outputs"]}
+    return rounded({"label": outputs["label"][0], "probabilities": outputs["probabilities"]})
+
+
+def rounded(expected):
+    """To what the two agree on."""
+    return expected["label"], tuple(round(one, 4) for one in expected["probabilities"])
 
 
 class Batch(EndpointCase):
@@ -162,7 +171,7 @@ class Batch(EndpointCase):
         deployment = ModelBatchDeployment(
             name="first",
             endpoint_name=self.endpoint,
-            model="azureml:churn:1",
+            model="azureml:nuclei:1",
             environment="azureml:base:1",
             settings=ModelBatchDeploymentSettings(
                 instance_count=1,
@@ -185,14 +194,36 @@ class Batch(EndpointCase):
             self.ml.batch_endpoints.get(self.endpoint)
 
     def check_invocation(self):
-        """The files at an address are scored by a job."""
-        folder = os.environ.get("BATCH_INPUT")
-        if not folder:
-            return
-        job = self.ml.batch_endpoints.invoke(self.endpoint, input=Input(type=AssetTypes.URI_FOLDER, path=folder))
-        self.ml.jobs.stream(job.name)
-        self.assertEqual("Completed", self.ml.jobs.get(job.name).status)
+        """The rows of the files in a folder are scored by a job, which leaves its answers in a file."""
+        with tempfile.TemporaryDirectory() as folder:
+            work = pathlib.Path(folder)
+            (work / "in").mkdir()
+            for part in (0, 2):
+                with open(work / f"in/part-{part}.csv", "w", newline="", encoding="utf-8") as file:
+                    cells = [row["request"]["inputs"][0]["data"] for row in ROWS[part : part + 2]]
+                    csv.writer(file).writerows([[f"x{index}" for index in range(30)], *cells])
+            body = Data(name="rows", version="1", path=work / "in", type=AssetTypes.URI_FOLDER)
+            data = self.ml.data.create_or_update(body)
+            job = self.ml.batch_endpoints.invoke(
+                self.endpoint, input=Input(type=AssetTypes.URI_FOLDER, path=data.path)
+            )
+            self.assertEqual("Completed", self.ended(job.name))
+            self.assertIn(job.name, [one.name for one in self.ml.batch_endpoints.list_jobs(self.endpoint)])
+            self.check_predictions(self.ml.jobs.get(job.name).outputs)
 
+    def check_predictions(self, outputs):
+        """One line for each row, where the job says that its output is."""
+        uri = outputs["score"].path
+        store = self.ml.datastores.get(uri.split("/datastores/")[1].split("/")[0], include_secrets=True)
+        credentials = store.credentials
+        key = getattr(credentials, "account_key", None) or getattr(credentials, "sas_token", None)
+        container = ContainerClient(f"{BLOBS}/{store.account_name}", store.container_name, credential=key)
+        path = uri.split("/paths/")[1].strip("/")
+        found = [blob.name for blob in container.list_blobs(path) if blob.name.endswith("predictions.csv")]
+        self.assertEqual(1, len(found), uri)
+        lines = container.download_blob(found[0]).readall().decode().strip().splitlines()
+        labels = [int(line["label"]) for line in csv.DictReader(lines)]
+        self.assertEqual([row["expected"]["1"]["label"] for row in ROWS[:4]], labels)
 
 if __name__ == "__main__":
     unittest.main()

@@ -68,6 +68,11 @@ class Jobs(JobCase):
         self.ml.jobs.archive(job.name)
         self.assertNotIn(job.name, [one.name for one in self.ml.jobs.list()])
         self.ml.jobs.restore(job.name)
+        self.assertEqual("Completed", self.ended(job.name))
+
+    def test_command_that_fails_is_failed(self):
+        job = self.ml.jobs.create_or_update(self.step("exit 3", "mlclient-failed"))
+        self.assertEqual("Failed", self.ended(job.name))
 
     def test_command_is_canceled(self):
         job = self.ml.jobs.create_or_update(self.step("sleep 600", "mlclient-canceled"))
@@ -78,6 +83,7 @@ class Jobs(JobCase):
         job = self.ml.jobs.create_or_update(self.pipeline("mlclient-pipeline"))
         self.assertEqual("mlclient-pipeline", job.display_name)
         self.assertEqual(["train"], list(self.ml.jobs.get(job.name).jobs))
+        self.assertEqual("Completed", self.ended(job.name))
 
     def test_unknown_job_is_not_found(self):
         with self.assertRaises(ResourceNotFoundError):

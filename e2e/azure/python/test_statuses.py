@@ -1,6 +1,7 @@
 """Every operation of the types that are served, called once by the client of 2025-12-01, with its exact statuses."""
 
 import inspect
+import os
 import unittest
 
 from azure.ai.ml._restclient.arm_ml_service import operations
@@ -54,7 +55,8 @@ def model(kind="workspaces", owner=WORKSPACE, name="served", version="1"):
     return arm_id(GROUP, PROVIDER, kind, owner, "models", name, "versions", version)
 
 
-MODEL_URI = "azureml://datastores/workspaceblobstore/paths/models/churn/"
+# A model that is there, where deployments really run.
+MODEL_URI = os.environ.get("MODEL_URI", "azureml://datastores/workspaceblobstore/paths/models/churn/")
 IMAGE = {"image": "registry.example.com/base:1", "osType": "Linux"}
 COMPONENT = {
     "componentSpec": {

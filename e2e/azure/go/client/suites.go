@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	ml "github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/machinelearning/armmachinelearning/v4"
@@ -269,9 +270,17 @@ func assetJourney(ctx context.Context, s *steps) {
 	})
 }
 
+// modelURI is where a model is, so that deployments can run.
+func modelURI() string {
+	if known := os.Getenv("MODEL_URI"); known != "" {
+		return known
+	}
+	return "azureml://datastores/workspaceblobstore/paths/models/churn/"
+}
+
 func modelBody() ml.ModelVersion {
 	return ml.ModelVersion{Properties: &ml.ModelVersionProperties{
-		ModelURI:    to.Ptr("azureml://datastores/workspaceblobstore/paths/models/churn/"),
+		ModelURI:    to.Ptr(modelURI()),
 		ModelType:   to.Ptr("custom_model"),
 		Description: to.Ptr("Will they leave?"),
 		Tags:        map[string]*string{"stage": to.Ptr("test")},
