@@ -168,7 +168,9 @@ fn manage(world: &World, compiled: &Compiled) -> Outcome {
     }
     if world.subject.management.mode == ManagementMode::Plan {
         steps.clear();
-        judgements.iter_mut().for_each(|it| it.keep_ownership(world));
+        for judgement in &mut judgements {
+            judgement.keep_ownership(world);
+        }
     } else if !world.subject.finalizer {
         // Without it, the object could go while its resources stay.
         steps.insert(0, Step::Finalizer(true));

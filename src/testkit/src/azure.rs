@@ -330,7 +330,7 @@ impl FakeAzure {
             Step::Export(export) => {
                 self.exported.insert(export.name.clone(), export.clone());
             }
-            _ => return self.write(step).map_err(|(status, error)| failure(status, &error, step)),
+            _ => return self.write(step).map_err(|refused| failure(refused.0, &refused.1, step)),
         }
         Ok(None)
     }

@@ -53,8 +53,6 @@ fn sensible_workspaces_are_accepted() {
 
 #[test]
 fn nonsense_in_a_workspace_is_refused_with_a_sentence() {
-    let secret = json!({"name": "s", "key": "k"});
-    let field = |field: &str| json!([{"field": field, "valueFrom": {"name": "s", "key": "k"}}]);
     for (changes, words) in [
         (json!({"kind": "Project"}), "a Project needs either hubRef or hubResourceId"),
         (json!({"hubRef": {"name": "hub"}}), "a Project needs either hubRef or hubResourceId"),
@@ -91,6 +89,17 @@ fn nonsense_in_a_workspace_is_refused_with_a_sentence() {
             "firewallSku applies to",
         ),
         (json!({"managedNetwork.outboundRules.0.type": "ServiceTag"}), "set exactly the section of the type"),
+    ] {
+        refuses(&workspace(&changes), words);
+    }
+    refuses(&object("MLWorkspace", "a.b", &spec()), "metadata.name must have 3 to 33");
+}
+
+#[test]
+fn nonsense_in_what_a_workspace_gives_is_refused_with_a_sentence() {
+    let secret = json!({"name": "s", "key": "k"});
+    let field = |field: &str| json!([{"field": field, "valueFrom": {"name": "s", "key": "k"}}]);
+    for (changes, words) in [
         (json!({"datastores.0.type": "AzureFile"}), "set exactly the field of the type"),
         (
             json!({"datastores": [{"name": "f", "type": "AzureFile", "accountName": "abc", "fileShareName": "abc"}]}),
@@ -131,7 +140,6 @@ fn nonsense_in_a_workspace_is_refused_with_a_sentence() {
     ] {
         refuses(&workspace(&changes), words);
     }
-    refuses(&object("MLWorkspace", "a.b", &spec()), "metadata.name must have 3 to 33");
 }
 
 #[test]

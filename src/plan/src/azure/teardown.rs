@@ -21,7 +21,7 @@ pub(super) fn surplus(world: &World, compiled: &Compiled) -> Vec<Judgement> {
         tracked_ids(&world.subject.status).into_iter().filter(|id| !wanted.contains(id)).collect();
     ids.sort_by_key(|id| std::cmp::Reverse(id.as_str().len()));
     let all = ids.iter().filter_map(|id| leaving(world, id, None, "it is no longer wanted"));
-    let mut all = without_parts(all.collect());
+    let mut all = without_parts(&all.collect::<Vec<_>>());
     if world.subject.protected {
         all.iter_mut().for_each(protect);
     }
@@ -41,7 +41,7 @@ fn protect(judgement: &mut Judgement) {
 }
 
 /// Leaves out what goes with something above it.
-fn without_parts(all: Vec<Judgement>) -> Vec<Judgement> {
+fn without_parts(all: &[Judgement]) -> Vec<Judgement> {
     let is_part = |it: &Judgement| {
         it.operation.is_none() && all.iter().any(|above| above.step.is_some() && is_above(&above.id, &it.id))
     };
@@ -260,7 +260,7 @@ fn targets(world: &World) -> Vec<Judgement> {
     ids.retain(|id| find(id).is_none_or(|wanted| !wanted.stays));
     let all: Vec<Judgement> =
         ids.iter().filter_map(|id| leaving(world, id, find(id), "the object is deleted")).collect();
-    let mut targets = without_parts(all);
+    let mut targets = without_parts(&all);
     targets.sort_by_key(|it| std::cmp::Reverse(it.id.as_str().len()));
     targets
 }

@@ -110,16 +110,15 @@ impl Dependents {
 
     fn make_insights(&mut self, scene: &Scene, create: &CreateInsights) -> Result<ResourceId, Refusal> {
         let base = scene.name.replace('_', "-");
-        let logs = match &create.log_analytics_id {
-            Some(given) => id(ResourceId::parse(given))?,
-            None => {
-                let body = json!({"properties": {
-                    "sku": {"name": "PerGB2018"},
-                    "retentionInDays": create.retention_in_days,
-                }});
-                let made = Made { name: format!("{base}-logs"), body };
-                self.make(scene, "Microsoft.OperationalInsights/workspaces", &made)?
-            }
+        let logs = if let Some(given) = &create.log_analytics_id {
+            id(ResourceId::parse(given))?
+        } else {
+            let body = json!({"properties": {
+                "sku": {"name": "PerGB2018"},
+                "retentionInDays": create.retention_in_days,
+            }});
+            let made = Made { name: format!("{base}-logs"), body };
+            self.make(scene, "Microsoft.OperationalInsights/workspaces", &made)?
         };
         let made = Made {
             name: create.name.clone().unwrap_or_else(|| format!("{base}-insights")),

@@ -70,6 +70,7 @@ pub(super) fn id(name: &str) -> ResourceId {
     menu().into_iter().find(|row| row.0 == name).unwrap().1
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the table of kinds wants a function that may refuse")]
 fn compile(object: &Value, _: &Facts) -> Result<Compiled, Refusal> {
     let names: Vec<&str> =
         object["spec"]["wants"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -86,7 +87,7 @@ fn compile(object: &Value, _: &Facts) -> Result<Compiled, Refusal> {
             match name {
                 "workspace" => {
                     wanted.after =
-                        vec![self::id("storage")].into_iter().filter(|_| names.contains(&"storage")).collect()
+                        vec![self::id("storage")].into_iter().filter(|_| names.contains(&"storage")).collect();
                 }
                 "endpoint" | "blue" | "green" => wanted.one_at_a_time_with = Some(self::id("endpoint")),
                 "store" => {

@@ -156,7 +156,7 @@ fn prepare(start: &Start, ours: &str) -> FakeAzure {
             Before::OursInProgress(state) => azure.put_in_progress(&id, &mine, state, 2),
             Before::Nobodys => azure.put(&id, &body),
             Before::Somebodys => {
-                azure.put(&id, &with_tag(&id, body, OWNER_TAG, "cluster-2/Anything/team/it"))
+                azure.put(&id, &with_tag(&id, body, OWNER_TAG, "cluster-2/Anything/team/it"));
             }
             Before::Terraforms => azure.put(&id, &with_tag(&id, body, "managed-by", "terraform")),
         }

@@ -51,6 +51,17 @@ fn full() -> Value {
         "hbiWorkspace": true, "imageBuildCompute": "builder", "v1LegacyMode": false,
         "systemDatastoresAuthMode": "Identity",
         "serverlessCompute": {"noPublicIp": true},
+        "softDelete": {"onDelete": "Purge"},
+        "export": {"secretName": "workspace-keys", "configMapName": "workspace"},
+    });
+    extend(&mut object["spec"], &more);
+    extend(&mut object["spec"], &gives());
+    object
+}
+
+/// What a workspace gives to its users.
+fn gives() -> Value {
+    json!({
         "datastores": [
             {"name": "raw", "type": "AzureBlob", "accountName": "churnraw", "containerName": "raw"},
             {"name": "lake", "type": "AzureDataLakeGen2", "accountName": "lake", "filesystem": "fs", "credentials": {
@@ -86,11 +97,13 @@ fn full() -> Value {
             "logs": [{"categoryGroup": "audit", "enabled": true}, {"category": "RunEvent", "enabled": false}],
             "metrics": [{"category": "AllMetrics", "enabled": true}],
         }],
-        "softDelete": {"onDelete": "Purge"},
-        "export": {"secretName": "workspace-keys", "configMapName": "workspace"},
-    });
-    object["spec"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    object
+    })
+}
+
+fn extend(spec: &mut Value, more: &Value) {
+    for (field, value) in more.as_object().into_iter().flatten() {
+        spec[field] = value.clone();
+    }
 }
 
 fn azure() -> FakeAzure {
@@ -176,7 +189,7 @@ fn small_changes_are_patched_and_others_written_whole() {
     assert_eq!(settle(&mut azure, &mut object), ["patch W"]);
     change(&mut object, |spec| {
         spec["identity"] =
-            json!({"type": "SystemAssignedAndUserAssigned", "userAssignedIdentities": [IDENTITY]})
+            json!({"type": "SystemAssignedAndUserAssigned", "userAssignedIdentities": [IDENTITY]});
     });
     assert_eq!(settle(&mut azure, &mut object), ["update W"]);
 }
@@ -206,7 +219,7 @@ fn credentials_that_are_never_read_back_are_sent_when_they_change() {
         ["update W/connections/custom", "update W/connections/feed", "update W/connections/git"]
     );
     change(&mut object, |spec| {
-        spec["connections"][3]["clientId"] = json!("10000000-0000-0000-0000-000000000000")
+        spec["connections"][3]["clientId"] = json!("10000000-0000-0000-0000-000000000000");
     });
     assert_eq!(settle(&mut azure, &mut object), ["update W/connections/lake"]);
 }

@@ -22,7 +22,9 @@ fn full() -> Value {
         "tags": {"team": "platform"},
         "export": {"configMapName": "registry"},
     });
-    registry["spec"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    for (field, value) in more.as_object().into_iter().flatten() {
+        registry["spec"][field] = value.clone();
+    }
     registry
 }
 

@@ -20,10 +20,11 @@ pub(crate) struct Running {
     purges: bool,
 }
 
-type Refused = (u16, ArmError);
+type Refused = Box<(u16, ArmError)>;
 
+#[expect(clippy::unnecessary_box_returns, reason = "errors are boxed, because they are large")]
 fn error(status: u16, code: &str, message: String) -> Refused {
-    (status, ArmError { code: code.to_owned(), message, ..ArmError::default() })
+    Box::new((status, ArmError { code: code.to_owned(), message, ..ArmError::default() }))
 }
 
 /// The last words of types whose writes run for a while.
@@ -142,7 +143,7 @@ impl FakeAzure {
         self.calls.push(step.to_string());
         let fault = self.faults.pop_front().flatten();
         if let Some(Fault::Refuse(status, error)) = fault {
-            return Err((status, error));
+            return Err(Box::new((status, error)));
         }
         let fails = if let Some(Fault::FailOperation(error)) = &fault { Some(error.clone()) } else { None };
         let operation = match step {
@@ -233,7 +234,7 @@ impl FakeAzure {
         let running = Running { id: id.clone(), verb, left: self.ticks, fails, purges };
         if !is_long_running(id) {
             if let Some(failed) = running.fails {
-                return Err((400, failed));
+                return Err(Box::new((400, failed)));
             }
             if verb == Verb::Delete {
                 self.gone(id, purges);
@@ -243,7 +244,7 @@ impl FakeAzure {
         if self.ticks == 0 {
             let failed = running.fails.clone();
             self.end(&running);
-            return failed.map_or(Ok(None), |failed| Err((400, failed)));
+            return failed.map_or(Ok(None), |failed| Err(Box::new((400, failed))));
         }
         self.edit(id, |body| body["properties"]["provisioningState"] = json!(state));
         self.counter += 1;

@@ -1,5 +1,7 @@
 //! Samples of every kind: a manifest without comments, explained by the schema's own descriptions.
 mod azure;
+mod endpoint;
+mod workspace;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -138,7 +140,13 @@ pub(super) fn outputs(root: &Path, kinds: &[Kind]) -> anyhow::Result<Vec<Output>
     let digests = root.join("config/models/breast-cancer/digests.txt");
     let digests =
         std::fs::read_to_string(&digests).with_context(|| format!("failed to read {}", digests.display()))?;
-    SAMPLES.iter().chain(azure::SAMPLES).map(|sample| output(sample, &digests, kinds)).collect()
+    SAMPLES
+        .iter()
+        .chain(azure::SAMPLES)
+        .chain(endpoint::SAMPLES)
+        .chain(workspace::SAMPLES)
+        .map(|sample| output(sample, &digests, kinds))
+        .collect()
 }
 
 fn output(sample: &Sample, digests: &str, kinds: &[Kind]) -> anyhow::Result<Output> {
