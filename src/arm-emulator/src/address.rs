@@ -27,7 +27,7 @@ impl Address {
         if types.is_empty() {
             return None;
         }
-        let scope: String = scope.iter().map(|segment| format!("/{}", decode(segment))).collect();
+        let scope = scope.iter().fold(String::new(), |path, segment| path + "/" + &decode(segment));
         Some(Self { scope: canonical_scope(&scope), namespace, types, names })
     }
 

@@ -25,10 +25,13 @@ pub(crate) fn serve(
             core.reads.clear();
             Answer::empty(204)
         }
-        ("DELETE", ["faults", id]) => match id.parse().is_ok_and(|id| core.faults.remove(id)) {
-            true => Answer::empty(204),
-            false => Failure::new(404, "NotFound", "There is no fault of this number.").answer(),
-        },
+        ("DELETE", ["faults", id]) => {
+            if id.parse().is_ok_and(|id| core.faults.remove(id)) {
+                Answer::empty(204)
+            } else {
+                Failure::new(404, "NotFound", "There is no fault of this number.").answer()
+            }
+        }
         ("GET", ["log"]) => {
             let since =
                 query.iter().find(|(name, _)| name == "since").and_then(|(_, value)| value.parse().ok());

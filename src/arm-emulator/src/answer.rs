@@ -86,7 +86,7 @@ impl Failure {
         self
     }
 
-    pub(crate) fn additional(mut self: Box<Self>, kind: &str, info: Value) -> Box<Self> {
+    pub(crate) fn additional(mut self: Box<Self>, kind: &str, info: &Value) -> Box<Self> {
         self.additional.push(json!({"type": kind, "info": info}));
         self
     }

@@ -155,23 +155,20 @@ impl Builder {
         if self.http {
             return Ok(None);
         }
-        let config = match &self.certificate {
-            Some((certificate, key)) => {
-                let read = |path: &Path| {
-                    std::fs::read(path).with_context(|| format!("failed to read {}", path.display()))
-                };
-                tls::given(&read(certificate)?, &read(key)?)?
+        let config = if let Some((certificate, key)) = &self.certificate {
+            let read = |path: &Path| {
+                std::fs::read(path).with_context(|| format!("failed to read {}", path.display()))
+            };
+            tls::given(&read(certificate)?, &read(key)?)?
+        } else {
+            let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+            if !address.ip().is_unspecified() {
+                names.push(address.ip().to_string());
             }
-            None => {
-                let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-                if !address.ip().is_unspecified() {
-                    names.push(address.ip().to_string());
-                }
-                names.extend(self.hosts.iter().cloned());
-                names.sort();
-                names.dedup();
-                keys.authority.server(&names)?
-            }
+            names.extend(self.hosts.iter().cloned());
+            names.sort();
+            names.dedup();
+            keys.authority.server(&names)?
         };
         Ok(Some(TlsAcceptor::from(config)))
     }

@@ -10,6 +10,7 @@ use crate::data_plane::{Change as Happening, Event};
 use crate::fault::Action as Directive;
 use crate::operation::{self, Effect, Ended, Fate, Operation, Status, Verb};
 use crate::settings::Settings;
+use crate::stale::Shown;
 use crate::state::{Record, State};
 use crate::table::{self, Exclusive, Parent, Reply, Row, Shape};
 use crate::{locations, subscriptions, view};
@@ -37,6 +38,8 @@ pub(crate) struct Change<'a> {
     pub(crate) effects: Vec<Effect>,
     /// How the operation ends, where a rule already knows.
     pub(crate) fate: Fate,
+    /// How long the operation takes, where a rule already knows.
+    pub(crate) duration: Option<Milliseconds>,
     /// What the data plane is told.
     pub(crate) events: Vec<Event>,
 }
@@ -105,9 +108,10 @@ fn lagging(core: &Core, call: &Call) -> Option<Answer> {
     if call.method != "GET" {
         return None;
     }
-    let shown = core.reads.take(&call.path.to_ascii_lowercase())?;
-    let missing = || Address::parse(&call.path).map(|address| Answer::from(not_found(&address)));
-    shown.map_or_else(missing, |body| Some(Answer::json(200, body)))
+    match core.reads.take(&call.path.to_ascii_lowercase())? {
+        Shown::Nothing => Address::parse(&call.path).map(|address| Answer::from(not_found(&address))),
+        Shown::Old(body) => Some(Answer::json(200, body)),
+    }
 }
 
 /// Makes the next reads lag behind this write, where a fault asks for it.
@@ -115,10 +119,10 @@ fn lag(core: &Core, call: &Call, key: &str, before: Option<&Record>, exists: boo
     for directive in &call.directives {
         match (directive, before) {
             (Directive::HideAfterCreate { reads }, None) if exists => {
-                core.reads.lag(key.to_owned(), *reads, None)
+                core.reads.lag(key.to_owned(), *reads, Shown::Nothing);
             }
             (Directive::StaleReads { reads }, Some(before)) => {
-                core.reads.lag(key.to_owned(), *reads, Some(view::render(before, call)));
+                core.reads.lag(key.to_owned(), *reads, Shown::Old(view::render(before, call)));
             }
             _ => {}
         }
@@ -171,11 +175,20 @@ fn route(
         body,
         effects: Vec::new(),
         fate: Fate::default(),
+        duration: None,
         events: Vec::new(),
     };
     let answer = dispatch(&mut change, action.as_deref());
     events.append(&mut change.events);
     answer.map_err(|failure| annotate(&change, failure))
+}
+
+/// A call that a rule makes while it answers another, as a deployment does for each of its resources.
+pub(crate) fn within(change: &mut Change<'_>, call: &Call) -> Outcome<Answer> {
+    let mut events = Vec::new();
+    let answer = route(change.core, change.state, call, change.now, &mut events);
+    change.events.append(&mut events);
+    answer
 }
 
 fn dispatch(change: &mut Change<'_>, action: Option<&str>) -> Outcome<Answer> {
@@ -440,7 +453,7 @@ fn leave_address(change: &mut Change<'_>, verb: Verb, answer: &Answer) {
 /// How the operation ends and how long it takes: as a fault says, else as the rule and the settings say.
 fn directed(change: &Change<'_>) -> (Fate, Milliseconds, bool) {
     let mut fate = change.fate.clone();
-    let mut duration = change.core.settings.duration(change.row.kind);
+    let mut duration = change.duration.unwrap_or_else(|| change.core.settings.duration(change.row.kind));
     let mut gone = false;
     for directive in &change.call.directives {
         match directive {
@@ -450,7 +463,7 @@ fn directed(change: &Change<'_>) -> (Fate, Milliseconds, bool) {
             Directive::OperationCanceled => fate = Fate::Canceled,
             Directive::OperationNeverEnds => fate = Fate::Never,
             Directive::OperationUrlGone => gone = true,
-            Directive::OperationTakes { milliseconds } => duration = *milliseconds as Milliseconds,
+            Directive::OperationTakes { milliseconds } => duration = milliseconds.cast_signed(),
             _ => {}
         }
     }
@@ -482,6 +495,6 @@ pub(crate) fn merged(target: &Value, patch: &Value) -> Value {
 }
 
 /// One page of values that no row of the table lists.
-pub(crate) fn paged(core: &Core, call: &Call, values: Vec<Value>) -> Answer {
+pub(crate) fn paged(core: &Core, call: &Call, values: &[Value]) -> Answer {
     list::page(call, core.settings.page_size, values)
 }

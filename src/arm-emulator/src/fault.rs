@@ -236,7 +236,7 @@ pub(crate) fn answer(action: &Action) -> Option<Answer> {
                 "RequestDisallowedByPolicy",
                 "Resource was disallowed by policy. Policy identifiers: 'Allowed locations'.",
             )
-            .additional("PolicyViolation", json!({"policyDefinitionDisplayName": "Allowed locations"}))
+            .additional("PolicyViolation", &json!({"policyDefinitionDisplayName": "Allowed locations"}))
             .answer(),
         ),
         Action::UnregisteredProvider => failure(

@@ -25,6 +25,7 @@ mod state;
 mod storage;
 mod subscriptions;
 mod table;
+mod template;
 mod throttle;
 mod tls;
 mod token;

@@ -4,20 +4,29 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
+/// What a lagging read shows.
+#[derive(Clone, Debug)]
+pub(crate) enum Shown {
+    /// The resource is not there yet.
+    Nothing,
+    /// The resource as it was.
+    Old(Value),
+}
+
 /// What the next reads of a resource answer instead of what is stored: an old body, or 404.
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
-    lagging: Mutex<HashMap<String, (u32, Option<Value>)>>,
+    lagging: Mutex<HashMap<String, (u32, Shown)>>,
 }
 
 impl Reads {
     /// The next `reads` of `key` show `old`.
-    pub(crate) fn lag(&self, key: String, reads: u32, old: Option<Value>) {
+    pub(crate) fn lag(&self, key: String, reads: u32, old: Shown) {
         self.lagging.lock().unwrap_or_else(PoisonError::into_inner).insert(key, (reads, old));
     }
 
-    /// What a read shows, if it lags: `Some(None)` is 404.
-    pub(crate) fn take(&self, key: &str) -> Option<Option<Value>> {
+    /// What a read shows, if it lags.
+    pub(crate) fn take(&self, key: &str) -> Option<Shown> {
         let mut lagging = self.lagging.lock().unwrap_or_else(PoisonError::into_inner);
         let (reads, old) = lagging.get_mut(key)?;
         let shown = old.clone();

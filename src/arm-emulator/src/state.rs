@@ -110,7 +110,7 @@ impl State {
 
     /// Removes a resource and everything below it, extensions included.
     pub(crate) fn remove(&mut self, key: &str) -> Vec<Record> {
-        let below: Vec<String> = self.below(key).map(|record| record.key()).collect();
+        let below: Vec<String> = self.below(key).map(Record::key).collect();
         let mut removed = Vec::new();
         for key in below.into_iter().chain([key.to_owned()]) {
             if let Some(record) = self.records.remove(&key) {

@@ -47,18 +47,18 @@ pub(crate) fn serve(core: &Core, state: &mut State, call: &Call, now: Millisecon
             let prefix = format!("/subscriptions/{id}");
             let groups = state.of_kind(GROUP).filter(|group| covers(&prefix, &group.key()));
             let values: Vec<Value> = groups.map(|group| view::render(group, call)).collect();
-            Ok(crate::engine::paged(core, call, values))
+            Ok(crate::engine::paged(core, call, &values))
         }
         (_, ["subscriptions", _, "resourcegroups", _]) => group(core, state, call, now, &segments),
         ("GET", ["subscriptions", ..]) if words.last() == Some(&"resources") => {
             let scope = format!("/{}", words[..words.len() - 1].join("/"));
-            let values = table::rows()
+            let values: Vec<Value> = table::rows()
                 .filter(|row| row.types().count() == 1)
                 .flat_map(|row| state.of_kind(row.kind))
                 .filter(|record| covers(&scope, &record.key()))
                 .map(|record| view::render(record, call))
                 .collect();
-            Ok(crate::engine::paged(core, call, values))
+            Ok(crate::engine::paged(core, call, &values))
         }
         _ => Err(Failure::new(404, "NotFound", format!("The path '{}' is unknown.", call.path))),
     }

@@ -126,6 +126,7 @@ pub(crate) struct Row {
     pub(crate) inherited: bool,
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it stands where rules stand that can refuse")]
 pub(crate) fn nothing(_: &mut Change<'_>) -> Outcome<()> {
     Ok(())
 }

@@ -93,7 +93,7 @@ impl Issuer {
     /// A token for an audience, and when it expires in seconds since 1970.
     pub(crate) fn issue(&self, client: &Client, audience: &str, base: &str) -> anyhow::Result<(String, i64)> {
         let now = wall() / 1000;
-        let expires = now + self.lifetime() as i64;
+        let expires = now + self.lifetime().cast_signed();
         let claims = json!({
             "iss": format!("{base}/{}/", self.tenant),
             "aud": audience,
@@ -121,7 +121,7 @@ impl Issuer {
     /// Who a token is for, if it was issued here and is good now.
     pub(crate) fn check(&self, token: &str) -> Result<Principal, Refused> {
         if self.any {
-            return Ok(self.believed(token));
+            return Ok(Self::believed(token));
         }
         let refused =
             |message: &str| Refused { code: "InvalidAuthenticationToken", message: message.to_owned() };
@@ -147,7 +147,7 @@ impl Issuer {
     }
 
     /// The claims of a token without a proof, for tests that bring their own.
-    fn believed(&self, token: &str) -> Principal {
+    fn believed(token: &str) -> Principal {
         let mut found = claims(token).map(|claims| principal(&claims)).unwrap_or_default();
         if found.object.is_empty() {
             found.object = crate::rules::guid(&["token", token]);

@@ -23,11 +23,11 @@ pub(super) fn serve(change: &mut Change<'_>) -> Answer {
             crate::rules::authorization::matches_filter(change.call, &change.address.scope, value)
         });
     }
-    page(change.call, change.core.settings.page_size, values)
+    page(change.call, change.core.settings.page_size, &values)
 }
 
 /// One page of all values, and the link to the next.
-pub(crate) fn page(call: &Call, size: usize, values: Vec<Value>) -> Answer {
+pub(crate) fn page(call: &Call, size: usize, values: &[Value]) -> Answer {
     let number = |name: &str| call.query(name).and_then(|text| text.parse::<usize>().ok());
     let skip = number("$skip").or_else(|| number("$skipToken")).unwrap_or(0);
     let top = number("$top").unwrap_or(usize::MAX);

@@ -146,7 +146,7 @@ pub(crate) fn definition(change: &mut Change<'_>) -> Outcome<()> {
         ));
     }
     let scopes = change.body["properties"]["assignableScopes"].as_array().cloned().unwrap_or_default();
-    if scopes.is_empty() || scopes.iter().any(|scope| !scope.as_str().is_some_and(|scope| scope.len() > 1)) {
+    if scopes.is_empty() || scopes.iter().any(|scope| scope.as_str().is_none_or(|scope| scope.len() < 2)) {
         let message = "A custom role needs assignable scopes, and '/' is not one of them.";
         return Err(Failure::new(400, "InvalidRoleDefinitionScope", message));
     }

@@ -204,7 +204,7 @@ pub(crate) fn token(change: &mut Change<'_>) -> Outcome<Value> {
     let issued = change.core.issuer.issue(&client, "https://ml.azure.com", &change.call.base);
     let (token, expires) =
         issued.map_err(|error| Failure::new(500, "InternalServerError", error.to_string()))?;
-    let refresh = expires - change.core.issuer.lifetime() as i64 / 2;
+    let refresh = expires - change.core.issuer.lifetime().cast_signed() / 2;
     Ok(json!({
         "accessToken": token, "expiryTimeUtc": expires, "refreshAfterTimeUtc": refresh, "tokenType": "Bearer",
     }))

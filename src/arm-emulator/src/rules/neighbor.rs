@@ -191,8 +191,7 @@ pub(crate) fn diagnostics(change: &mut Change<'_>) -> Outcome<()> {
         return Err(Failure::new(400, "BadRequest", message));
     }
     let sinks = ["workspaceId", "storageAccountId", "eventHubAuthorizationRuleId", "marketplacePartnerId"];
-    let has = |name: &&str| change.body["properties"].get(*name).is_some_and(|value| !value.is_null());
-    if !sinks.iter().any(|name| has(&name)) {
+    if sinks.iter().all(|name| change.body["properties"].get(*name).is_none_or(Value::is_null)) {
         let message = "At least one data sink needs to be specified.";
         return Err(Failure::new(400, "BadRequest", message));
     }

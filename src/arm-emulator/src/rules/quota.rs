@@ -134,8 +134,8 @@ pub(crate) fn count(change: &Change<'_>, what: &str) -> Outcome<()> {
         .state
         .of_kind(change.row.kind)
         .filter(|one| one.key().starts_with(&prefix) && one.text("/location").eq_ignore_ascii_case(&location))
-        .count() as i64;
-    if there < limit {
+        .count();
+    if i64::try_from(there).unwrap_or(i64::MAX) < limit {
         return Ok(());
     }
     let message = format!(

@@ -162,7 +162,7 @@ fn copy(change: &mut Change<'_>, source: &Record, registry: &str, to: (&str, &st
         id: id.to_owned(),
         kind,
         body,
-        secrets: Default::default(),
+        secrets: std::collections::BTreeMap::new(),
         created: now,
         modified: now,
         created_by: by.clone(),

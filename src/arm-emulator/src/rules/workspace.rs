@@ -130,11 +130,12 @@ pub(crate) fn plain(change: &mut Change<'_>, id: String, kind: &str, body: Value
 fn datastores(change: &mut Change<'_>) {
     let workspace = text(&change.body, "/properties/workspaceId").to_owned();
     let storage = text(&change.body, "/properties/storageAccount").to_owned();
-    let account = match last(&storage) {
-        "" => format!("st{}", &workspace.replace('-', "")[..16]),
-        name => name.to_owned(),
-    };
     let settings = change.settings();
+    let account = match (&settings.storage_account, last(&storage)) {
+        (Some(only), _) => only.clone(),
+        (None, "") => format!("st{}", &workspace.replace('-', "")[..16]),
+        (None, name) => name.to_owned(),
+    };
     let (endpoint, protocol) = (settings.storage_endpoint.clone(), settings.storage_protocol.clone());
     let key = settings.storage_key();
     let stores = [

@@ -137,10 +137,18 @@ async fn serve(door: &Door, seen: &Seen, directives: Vec<Action>) -> (Answer, St
         identity_header: &door.identity_header,
     };
     let path = seen.path.strip_prefix(FRONTEND).unwrap_or(&seen.path);
+    let deployments = deployments(path);
+    let path = deployments.as_deref().unwrap_or(path);
     let lower = path.to_ascii_lowercase();
     let managed = ["/subscriptions", "/providers", "/tenants"];
-    if managed.iter().any(|prefix| crate::address::covers(prefix, &lower)) {
-        return arm(door, seen, path, directives);
+    // The frontend alone lists the jobs of a batch endpoint, and the data plane knows them.
+    let is_batch = path != seen.path && lower.contains("/batchendpoints/") && lower.ends_with("/jobs");
+    if !is_batch && managed.iter().any(|prefix| crate::address::covers(prefix, &lower)) {
+        let (answer, object) = arm(door, seen, path, directives);
+        if lower.ends_with("/startpendingupload") {
+            uploadable(door, &answer).await;
+        }
+        return (answer, object);
     }
     if let Some(answer) = token::endpoint::serve(&core.issuer, &request) {
         return (answer, String::new());
@@ -157,6 +165,24 @@ async fn serve(door: &Door, seen: &Seen, directives: Vec<Action>) -> (Answer, St
         return (Answer::json(200, crate::rules::workspace::discovery(&seen.base)), String::new());
     }
     (below(door, seen).await, String::new())
+}
+
+/// Waits until the container of a link to upload to is there.
+async fn uploadable(door: &Door, answer: &Answer) {
+    let Body::Json(body) = &answer.body else { return };
+    let uri = crate::state::text(body, "/blobReferenceForConsumption/blobUri");
+    let Some((_, path)) = uri.split_once("://").and_then(|(_, rest)| rest.split_once('/')) else { return };
+    if let (Some(plane), Some((account, container))) = (door.core.data_plane(), path.split_once('/')) {
+        plane.settle(account.to_owned(), container.to_owned()).await;
+    }
+}
+
+/// The operations of a deployment have a path from before there were providers; this is the one with its provider.
+fn deployments(path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let ["", _, _, _, _, kind, _, "operations"] = parts.as_slice() else { return None };
+    let old = kind.eq_ignore_ascii_case("deployments");
+    old.then(|| format!("{}/providers/Microsoft.Resources/{}", parts[..5].join("/"), parts[5..].join("/")))
 }
 
 /// A call on ARM itself.

@@ -1,6 +1,6 @@
 //! Rows of the providers beside machine learning: what a workspace depends on, and what watches it.
 use super::{Action, PLAIN, Parent, Reply, Row, Shape};
-use crate::rules::neighbor as rules;
+use crate::rules::{neighbor as rules, template};
 
 const LATER: Row = Row {
     put: Some((Reply::Later(201, Shape::AsyncOperation), Reply::Later(200, Shape::AsyncOperation))),
@@ -119,4 +119,16 @@ pub(super) const ROWS: &[Row] = &[
         ..PLAIN
     },
     Row { kind: "Microsoft.EventGrid/eventSubscriptions", parent: Parent::Free, ..PLAIN },
+    Row {
+        kind: "Microsoft.Resources/deployments",
+        required: &["/properties/template"],
+        provisioned: true,
+        actions: &[Action::get("operations", template::operations)],
+        write: template::deploy,
+        ..LATER
+    },
+    Row { kind: "Microsoft.Storage/storageAccounts/blobServices/containers", parent: Parent::Free, ..PLAIN },
+    Row { kind: "Microsoft.Network/virtualNetworks", ..PLAIN },
+    Row { kind: "Microsoft.Network/virtualNetworks/subnets", ..PLAIN },
+    Row { kind: "Microsoft.Network/privateEndpoints", ..PLAIN },
 ];

@@ -1,4 +1,6 @@
 //! The emulator over HTTPS, asked by an ordinary client.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
+
 mod conflicts;
 mod faults;
 mod identity;
@@ -6,4 +8,5 @@ mod operations;
 mod rows;
 mod state;
 mod support;
+mod templates;
 mod throttling;

@@ -64,80 +64,62 @@ fn machine_learning() -> Vec<Case> {
     ]
 }
 
+/// The id of what is beside machine learning in the resource group.
+fn beside(rest: &str) -> &'static str {
+    Box::leak(format!("/subscriptions/s1/resourceGroups/rg/providers/{rest}").into_boxed_str())
+}
+
+/// A body with a place, and more.
+fn place(more: &Value) -> Value {
+    let mut body = json!({"location": "eastus", "properties": {}});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body
+}
+
 fn neighbors() -> Vec<Case> {
-    let scope = "/subscriptions/s1/resourceGroups/rg/providers";
-    let role = "/subscriptions/s1/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7";
-    let alert = json!({"location": "global", "properties": {"severity": 2, "enabled": true, "scopes": [WORKSPACE],
-        "evaluationFrequency": "PT1M", "windowSize": "PT5M", "criteria": {}}});
-    let place = |more: Value| {
-        let mut body = json!({"location": "eastus", "properties": {}});
-        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        body
-    };
+    let storage = place(&json!({"sku": {"name": "Standard_LRS"}, "kind": "StorageV2"}));
+    let images = place(&json!({"sku": {"name": "Basic"}}));
+    let bare = place(&json!({}));
     let cluster = place(
-        json!({"identity": {"type": "SystemAssigned"}, "properties": {"agentPublicKeyCertificate": "YQ=="}}),
+        &json!({"identity": {"type": "SystemAssigned"}, "properties": {"agentPublicKeyCertificate": "YQ=="}}),
     );
     let extension = json!({"properties": {"extensionType": "Microsoft.AzureML.Kubernetes",
         "configurationSettings": {"enableTraining": "True"}}});
-    let path = |rest: &str| -> &'static str { Box::leak(format!("{scope}/{rest}").into_boxed_str()) };
+    let extended =
+        "Microsoft.Kubernetes/connectedClusters/k2/providers/Microsoft.KubernetesConfiguration/extensions/x";
     vec![
-        (path("Microsoft.Insights/metricAlerts/a"), alert, "200", "200", "200"),
-        (
-            path("Microsoft.Insights/actionGroups/g"),
-            place(json!({"properties": {"groupShortName": "g"}})),
-            "201",
-            "200",
-            "200",
-        ),
-        (path("Microsoft.Insights/components/i"), place(json!({"kind": "web"})), "200", "200", "200"),
-        (
-            path("Microsoft.Storage/storageAccounts/account1"),
-            place(json!({"sku": {"name": "Standard_LRS"}, "kind": "StorageV2"})),
-            "202L",
-            "200",
-            "200",
-        ),
-        (path("Microsoft.KeyVault/vaults/vault1"), place(json!({})), "201", "200", "200"),
-        (
-            path("Microsoft.ContainerRegistry/registries/images1"),
-            place(json!({"sku": {"name": "Basic"}})),
-            "201A",
-            "200A",
-            "202L",
-        ),
-        (path("Microsoft.ManagedIdentity/userAssignedIdentities/u"), place(json!({})), "201", "200", "200"),
-        (path("Microsoft.OperationalInsights/workspaces/l"), place(json!({})), "201", "200", "200"),
-        (path("Microsoft.Kubernetes/connectedClusters/k"), cluster, "201A", "200A", "202L"),
-        (
-            path(
-                "Microsoft.Kubernetes/connectedClusters/k2/providers/Microsoft.KubernetesConfiguration/extensions/x",
-            ),
-            extension,
-            "201A",
-            "200A",
-            "202L",
-        ),
-        (
-            path("Microsoft.Authorization/locks/l"),
-            json!({"properties": {"level": "CanNotDelete"}}),
-            "201",
-            "200",
-            "200",
-        ),
-        (
-            path("Microsoft.Authorization/roleAssignments/6f3b0a0e-0000-4000-8000-000000000001"),
-            json!({"properties": {"principalId": "p", "roleDefinitionId": role}}),
-            "201",
-            "200",
-            "200",
-        ),
-        (
-            path("Microsoft.Authorization/roleDefinitions/6f3b0a0e-0000-4000-8000-000000000002"),
-            json!({"properties": {"roleName": "r", "permissions": [], "assignableScopes": ["/subscriptions/s1"]}}),
-            "201",
-            "201",
-            "200",
-        ),
+        (beside("Microsoft.Storage/storageAccounts/account1"), storage, "202L", "200", "200"),
+        (beside("Microsoft.KeyVault/vaults/vault1"), bare.clone(), "201", "200", "200"),
+        (beside("Microsoft.ContainerRegistry/registries/images1"), images, "201A", "200A", "202L"),
+        (beside("Microsoft.ManagedIdentity/userAssignedIdentities/u"), bare.clone(), "201", "200", "200"),
+        (beside("Microsoft.OperationalInsights/workspaces/l"), bare, "201", "200", "200"),
+        (beside("Microsoft.Kubernetes/connectedClusters/k"), cluster, "201A", "200A", "202L"),
+        (beside(extended), extension, "201A", "200A", "202L"),
+    ]
+}
+
+fn watchers() -> Vec<Case> {
+    let alert = json!({"location": "global", "properties": {"severity": 2, "enabled": true, "scopes": [WORKSPACE],
+        "evaluationFrequency": "PT1M", "windowSize": "PT5M", "criteria": {}}});
+    let group = place(&json!({"properties": {"groupShortName": "g"}}));
+    vec![
+        (beside("Microsoft.Insights/metricAlerts/a"), alert, "200", "200", "200"),
+        (beside("Microsoft.Insights/actionGroups/g"), group, "201", "200", "200"),
+        (beside("Microsoft.Insights/components/i"), place(&json!({"kind": "web"})), "200", "200", "200"),
+    ]
+}
+
+fn access() -> Vec<Case> {
+    let reader = "/subscriptions/s1/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7";
+    let lock = json!({"properties": {"level": "CanNotDelete"}});
+    let assignment = json!({"properties": {"principalId": "p", "roleDefinitionId": reader}});
+    let definition = json!({"properties": {"roleName": "r", "permissions": [], "assignableScopes": ["/subscriptions/s1"]}});
+    let guid = "6f3b0a0e-0000-4000-8000-000000000001";
+    let at = |kind: &str| beside(&format!("Microsoft.Authorization/{kind}/{guid}"));
+    vec![
+        (at("locks"), lock, "201", "200", "200"),
+        (at("roleAssignments"), assignment, "201", "200", "200"),
+        (at("roleDefinitions"), definition, "201", "201", "200"),
     ]
 }
 
@@ -190,7 +172,7 @@ async fn every_type_in_a_workspace_answers_with_the_statuses_of_the_specificatio
 #[tokio::test]
 async fn every_type_beside_machine_learning_answers_with_the_statuses_of_its_specification() {
     let session = Session::with_workspace().await;
-    for case in neighbors() {
+    for case in neighbors().into_iter().chain(watchers()).chain(access()) {
         check(&session, case.0, &case).await;
     }
     let diagnostic = format!("{WORKSPACE}/providers/Microsoft.Insights/diagnosticSettings/d");
