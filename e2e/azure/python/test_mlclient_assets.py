@@ -222,7 +222,9 @@ class Registries(WorkspaceCase):
             self.ml.models.share(
                 name="churn", version="7", registry_name=name, share_with_name="churn", share_with_version="7"
             )
-        self.wait(outer.registries.begin_delete(name=name, polling_interval=POLL))
+        # This client takes no interval from anybody, and waits 30 seconds.
+        outer.registries._operation._config.polling_interval = POLL
+        self.wait(outer.registries.begin_delete(name=name))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import time
 import unittest
 
 from azure.ai.ml._restclient.arm_ml_service import operations
@@ -309,9 +310,12 @@ class Statuses(StatusCase):
 
     def end_job(self, names):
         """A job that runs can't be deleted."""
-        job = self.call("jobs", "get", *names, statuses=(200,)).as_dict()["properties"]
-        if job["status"] not in ("Completed", "Failed", "Canceled"):
-            self.call("jobs", "begin_cancel", *names, statuses=(200, 202))
+        for _ in range(300):
+            job = self.call("jobs", "get", *names, statuses=(200,)).as_dict()["properties"]
+            if job["status"] in ("Completed", "Failed", "Canceled"):
+                return
+            time.sleep(emulator.POLL)
+        self.fail(f"the job is still {job['status']}")
 
     def test_online(self):
         endpoint = Lifecycle(

@@ -9,6 +9,21 @@ use crate::state::Record;
 /// authority that the client used.
 pub(crate) const HERE: &str = "emulator:/";
 
+/// Types whose models have no `systemData`.
+const WITHOUT_SYSTEM_DATA: &[&str] = &[
+    "Microsoft.Authorization/roleAssignments",
+    "Microsoft.Authorization/roleDefinitions",
+    "Microsoft.Insights/actionGroups",
+    "Microsoft.Insights/metricAlerts",
+];
+
+/// Types whose models have no `properties.provisioningState`, though operations run on them: only the operation tells.
+const WITHOUT_STATE: &[&str] = &[
+    "Microsoft.MachineLearningServices/registries",
+    "Microsoft.MachineLearningServices/registries/data",
+    "Microsoft.MachineLearningServices/registries/data/versions",
+];
+
 /// The body of GET.
 pub(crate) fn render(record: &Record, call: &Call) -> Value {
     let mut body = record.body.clone();
@@ -16,15 +31,26 @@ pub(crate) fn render(record: &Record, call: &Call) -> Value {
     body["id"] = json!(id(record, call));
     body["name"] = json!(record.name());
     body["type"] = json!(record.kind);
-    body["systemData"] = json!({
-        "createdAt": rfc3339(record.created),
-        "createdBy": record.created_by,
-        "createdByType": "Application",
-        "lastModifiedAt": rfc3339(record.modified),
-        "lastModifiedBy": record.created_by,
-        "lastModifiedByType": "Application",
-    });
+    if !is_any_of(&record.kind, WITHOUT_SYSTEM_DATA) {
+        body["systemData"] = json!({
+            "createdAt": rfc3339(record.created),
+            "createdBy": record.created_by,
+            "createdByType": "Application",
+            "lastModifiedAt": rfc3339(record.modified),
+            "lastModifiedBy": record.created_by,
+            "lastModifiedByType": "Application",
+        });
+    }
+    if is_any_of(&record.kind, WITHOUT_STATE)
+        && let Some(properties) = body["properties"].as_object_mut()
+    {
+        properties.remove("provisioningState");
+    }
     body
+}
+
+fn is_any_of(kind: &str, kinds: &[&str]) -> bool {
+    kinds.iter().any(|one| one.eq_ignore_ascii_case(kind))
 }
 
 /// ARM's id, or the asset's id where the registry's own data plane was asked.
