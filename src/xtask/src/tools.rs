@@ -173,10 +173,9 @@ impl Module {
     fn usual_time(self) -> &'static str {
         match self {
             Self::Kubernetes => "11 minutes",
-            Self::Etcd => "1 minute",
+            Self::Etcd | Self::AzureClients => "1 minute",
             Self::Helm => "4 minutes",
             Self::CoreDns => "2 minutes",
-            Self::AzureClients => "1 minute",
         }
     }
 
