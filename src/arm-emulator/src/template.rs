@@ -35,23 +35,47 @@ impl<'a> Template<'a> {
     pub(crate) fn new(template: &Value, given: &Value, scope: &'a dyn Scope) -> Outcome<Self> {
         let mut made = Self { parameters: Map::new(), variables: Map::new(), scope };
         let none = Map::new();
+        let mut open = Vec::new();
         for (name, parameter) in template["parameters"].as_object().unwrap_or(&none) {
-            let found = given.get(name).and_then(|given| given.get("value")).cloned();
-            let value = match (found, parameter.get("defaultValue")) {
-                (Some(value), _) => value,
-                (None, Some(default)) => made.value(default, 0)?,
-                (None, None) => {
-                    return Err(invalid(format!(
-                        "The value for the template parameter '{name}' is not provided."
-                    )));
+            let found = given.get(name).and_then(|given| given.get("value"));
+            match (found, parameter.get("defaultValue")) {
+                (Some(value), _) => {
+                    made.parameters.insert(name.to_lowercase(), value.clone());
                 }
-            };
-            made.parameters.insert(name.to_lowercase(), value);
+                (None, Some(default)) => open.push((name.to_lowercase(), default)),
+                (None, None) => {
+                    let message = format!("The value for the template parameter '{name}' is not provided.");
+                    return Err(invalid(message));
+                }
+            }
         }
+        made.defaults(open)?;
         for (name, variable) in template["variables"].as_object().unwrap_or(&none) {
             made.variables.insert(name.to_lowercase(), variable.clone());
         }
         Ok(made)
+    }
+
+    /// Works out the defaults, which may build on each other in any order.
+    fn defaults(&mut self, mut open: Vec<(String, &Value)>) -> Outcome<()> {
+        while !open.is_empty() {
+            let before = open.len();
+            let mut problem = None;
+            open.retain(|(name, default)| match self.value(default, 0) {
+                Ok(value) => {
+                    self.parameters.insert(name.clone(), value);
+                    false
+                }
+                Err(failure) => {
+                    problem = Some(failure);
+                    true
+                }
+            });
+            if let Some(problem) = problem.filter(|_| open.len() == before) {
+                return Err(problem);
+            }
+        }
+        Ok(())
     }
 
     /// A value of the template with every expression in it worked out.

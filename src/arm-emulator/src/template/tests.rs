@@ -53,6 +53,16 @@ fn functions_work_as_those_of_azure() {
 }
 
 #[test]
+fn defaults_build_on_each_other_in_any_order() {
+    let template = json!({"parameters": {
+        "a": {"defaultValue": "[concat(parameters('b'), '!')]"}, "b": {"defaultValue": "[parameters('c')]"}, "c": {}}});
+    let given = json!({"c": {"value": "x"}});
+    let made = Template::new(&template, &given, &World).unwrap();
+    assert_eq!(made.evaluate(&json!("[parameters('a')]")).unwrap(), json!("x!"));
+    assert!(Template::new(&template, &json!({}), &World).is_err());
+}
+
+#[test]
 fn what_can_t_be_read_is_told() {
     for (text, words) in [
         ("[concat('a']", "is missing"),
