@@ -230,7 +230,7 @@ fn builder(arguments: Arguments) -> anyhow::Result<Builder> {
         let (protocol, rest) =
             service.endpoint.split_once("://").context("--blob-endpoint needs http:// or https://")?;
         protocol.clone_into(&mut settings.storage_protocol);
-        settings.storage_endpoint = rest.split('/').next().unwrap_or(rest).to_owned();
+        rest.split('/').next().unwrap_or(rest).clone_into(&mut settings.storage_endpoint);
         settings.storage_account = Some(service.account);
         settings.storage_key = Some(service.key);
     }

@@ -151,10 +151,10 @@ impl Finder<'_> {
             let account = host.split('.').next().unwrap_or_default();
             return Ok(place(account, &format!("{container}/{path}")));
         }
-        if let Some(endpoint) = self.endpoint {
-            if let Some(rest) = plain.strip_prefix(endpoint).filter(|rest| rest.starts_with('/')) {
-                return Ok(place(endpoint.rsplit('/').next().unwrap_or_default(), rest));
-            }
+        if let Some(endpoint) = self.endpoint
+            && let Some(rest) = plain.strip_prefix(endpoint).filter(|rest| rest.starts_with('/'))
+        {
+            return Ok(place(endpoint.rsplit('/').next().unwrap_or_default(), rest));
         }
         let labels: Vec<&str> = host.split('.').collect();
         if let [account, "blob" | "dfs", ..] = labels.as_slice() {

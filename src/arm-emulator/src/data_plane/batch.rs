@@ -122,11 +122,11 @@ fn invoke(shared: &Arc<Shared>, control: &Control, endpoint: &Value, request: &R
         Ok(properties) => properties,
         Err(error) => return refused(400, "UserError", format!("{error:#}")),
     };
-    if !control.create(&job, JOB, jobs::new(&name, properties)) {
+    if !control.create(&job, JOB, jobs::new(&name, &properties)) {
         return refused(409, "Conflict", format!("There is a job '{name}' already."));
     }
     let stored = control.resource(&job).unwrap_or_default();
-    jobs::submitted(shared, &job, control.clone());
+    jobs::submitted(shared, &job, control);
     Answer::json(201, shown(id, &stored)).with("Location", format!("{}{}/{name}", request.base, request.path))
 }
 

@@ -71,7 +71,7 @@ pub(super) async fn run(job: &Job) -> anyhow::Result<Value> {
     let mut patch = kept(job, &work).await?;
     if let Err(error) = ended {
         // What it measured before it failed is known all the same.
-        job.patch(patch);
+        job.patch(&patch);
         return Err(error);
     }
     for output in outputs {

@@ -54,7 +54,8 @@ pub(crate) struct Deployment {
     servers: Mutex<Vec<Arc<Server>>>,
     turn: AtomicUsize,
     reviving: tokio::sync::Mutex<()>,
-    _folder: Arc<TempDir>,
+    /// Holds the model's file as long as a server may be started from it.
+    folder: Arc<TempDir>,
 }
 
 /// What a deployment said, by its containers.
@@ -257,7 +258,7 @@ async fn deploy(shared: &Arc<Shared>, control: &Control, id: &str) -> anyhow::Re
             servers,
             turn: AtomicUsize::new(0),
             reviving: tokio::sync::Mutex::default(),
-            _folder: Arc::clone(&same._folder),
+            folder: Arc::clone(&same.folder),
         });
     }
     ensure!(
@@ -289,7 +290,7 @@ async fn deploy(shared: &Arc<Shared>, control: &Control, id: &str) -> anyhow::Re
         servers: Mutex::new(servers),
         turn: AtomicUsize::new(0),
         reviving: tokio::sync::Mutex::default(),
-        _folder: folder,
+        folder,
     })
 }
 

@@ -126,14 +126,14 @@ impl Job {
     }
 
     /// Changes the job's properties as the world sees them.
-    pub(crate) fn patch(&self, properties: Value) {
+    pub(crate) fn patch(&self, properties: &Value) {
         self.control.merge(&self.id, &json!({"properties": properties}));
     }
 
     /// A status on the way; one that was asked to end keeps saying so.
     pub(crate) fn status(&self, status: &str) {
         if !self.run.cancel.is_cancelled() {
-            self.patch(json!({"status": status}));
+            self.patch(&json!({"status": status}));
         }
     }
 
@@ -148,7 +148,7 @@ impl Job {
         let id = format!("{}/jobs/{name}", self.home);
         properties["properties"]["azureml.parentRunId"] = json!(self.name);
         properties["experimentName"] = self.properties["experimentName"].clone();
-        let body = new(name, properties);
+        let body = new(name, &properties);
         ensure!(self.control.create(&id, JOB, body), "there is a job '{name}' already");
         let above = Above { cancel: self.run.cancel.child_token(), below: Some(self.run.below.token()) };
         start(&self.shared, &self.control, &id, above)?.ended.cancelled().await;
@@ -157,25 +157,25 @@ impl Job {
 }
 
 /// The body of a job that the emulator itself makes.
-pub(crate) fn new(name: &str, given: Value) -> Value {
+pub(crate) fn new(name: &str, given: &Value) -> Value {
     let service = json!({"endpoint": "azureml://emulator/mlflow/v1.0", "jobServiceType": null, "port": null,
         "status": null});
     let mut properties = json!({
         "status": "Starting", "displayName": name, "experimentName": "Default", "isArchived": false, "tags": {},
         "properties": {}, "inputs": {}, "outputs": {}, "services": {"Tracking": service}, "parameters": {},
     });
-    merge(&mut properties, &given);
+    merge(&mut properties, given);
     json!({"properties": properties})
 }
 
 /// A job was stored: a new one is run.
-pub(crate) fn submitted(shared: &Arc<Shared>, id: &str, control: Control) {
+pub(crate) fn submitted(shared: &Arc<Shared>, id: &str, control: &Control) {
     let Some(job) = control.resource(id) else { return };
     if !["NotStarted", "Starting"].contains(&text(&job, "/properties/status")) {
         return;
     }
     // A job that runs already was only changed.
-    if let Err(error) = start(shared, &control, id, Above::default()) {
+    if let Err(error) = start(shared, control, id, Above::default()) {
         let error = format!("{error:#}");
         control
             .merge(id, &json!({"properties": {"status": "Failed", "properties": {"azureml.error": error}}}));
@@ -238,7 +238,7 @@ async fn to_the_end(job: Job) {
         job.run.log.push(&format!("failed to keep the log: {error:#}"));
     }
     patch["properties"]["EndTimeUtc"] = json!(rfc3339(wall()));
-    job.patch(patch);
+    job.patch(&patch);
     locked(&job.shared.jobs.running).remove(&job.id.to_ascii_lowercase());
     job.run.ended.cancel();
 }
@@ -292,7 +292,7 @@ pub(crate) fn resume(shared: &Arc<Shared>, control: &Control) {
             "NotStarted" | "Starting"
                 if text(&job, "/properties/properties/azureml.parentRunId").is_empty() =>
             {
-                submitted(shared, id, control.clone());
+                submitted(shared, id, control);
             }
             "NotStarted" | "Starting" | "Running" | "Finalizing" => lost("Failed"),
             "CancelRequested" => lost("Canceled"),

@@ -185,7 +185,7 @@ impl DataPlane for Local {
                 deployments::begin(&self.shared, event.id, event.operation, control);
             }
             Change::Started if is(&kind, JOB) => jobs::cancel(&self.shared, event, control),
-            Change::Succeeded if is(&kind, JOB) => jobs::submitted(&self.shared, &event.id, control),
+            Change::Succeeded if is(&kind, JOB) => jobs::submitted(&self.shared, &event.id, &control),
             Change::Succeeded if is(&kind, crate::rules::workspace::KIND) || is(&kind, DATASTORE) => {
                 self.containers(&event.id, &control);
             }

@@ -44,9 +44,9 @@ pub(super) fn fire(shared: &Arc<Shared>, control: &Control, name: &str, request:
     if let Some(map) = properties.as_object_mut() {
         map.remove("status");
     }
-    if !control.create(&id, JOB, jobs::new(&job, properties)) {
+    if !control.create(&id, JOB, jobs::new(&job, &properties)) {
         return refused(507, "InsufficientStorage", "the emulator holds as many resources as it can");
     }
-    jobs::submitted(shared, &id, control.clone());
+    jobs::submitted(shared, &id, control);
     Answer::json(201, json!({"id": id, "name": job}))
 }

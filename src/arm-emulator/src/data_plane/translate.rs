@@ -97,10 +97,10 @@ fn tensor(input: &Value, rows: &[Vec<Value>], columns: std::ops::Range<usize>) -
     let rank = input["shape"].as_array().map_or(2, Vec::len);
     let width = columns.len();
     let expected =
-        input["shape"].as_array().and_then(|shape| shape.get(1)?.as_i64()).filter(|size| *size > 0);
+        input["shape"].as_array().and_then(|shape| shape.get(1)?.as_u64()).filter(|size| *size > 0);
     if let Some(expected) = expected {
         ensure!(
-            rank != 2 || expected == width as i64,
+            rank != 2 || expected == width as u64,
             "the input {} takes {expected} columns, but a row has {width}",
             input["name"]
         );
