@@ -6,7 +6,7 @@ use crate::answer::{Failure, Outcome};
 use crate::call::Call;
 use crate::clock::rfc3339;
 use crate::engine::{self, Change};
-use crate::operation::Fate;
+use crate::operation::{self, Fate};
 use crate::state::{State, text};
 use crate::template::{Scope, Template, invalid};
 
@@ -131,6 +131,7 @@ fn put(
         let resource = language.evaluate(resource)?;
         (path(&change.address, &resource)?, body(&resource), text(&resource, "/apiVersion").to_owned())
     };
+    finish(change, &path);
     let call = Call {
         method: "PUT".to_owned(),
         path: path.clone(),
@@ -143,6 +144,16 @@ fn put(
     };
     engine::within(change, &call)?;
     Ok(Some(path))
+}
+
+/// Azure waits for what a deployment has begun on a resource before it writes that again; here the wait is skipped.
+fn finish(change: &mut Change<'_>, path: &str) {
+    let key = path.to_ascii_lowercase();
+    let running: Vec<String> =
+        change.state.running().filter(|one| one.lock == key).map(|one| one.id.clone()).collect();
+    for id in running {
+        change.events.extend(operation::end(change.state, &id, change.now).and_then(engine::ended));
+    }
 }
 
 /// Where a resource of a template is, once its expressions are worked out.
