@@ -12,7 +12,7 @@ async fn ask(session: &Session, tenant: &str, fields: &[(&str, &str)]) -> (u16, 
     (response.status().as_u16(), response.json().await.unwrap())
 }
 
-fn form<'a>(secret: &'a str) -> Vec<(&'a str, &'a str)> {
+fn form(secret: &str) -> Vec<(&str, &str)> {
     vec![
         ("grant_type", "client_credentials"),
         ("client_id", CLIENT),
