@@ -85,9 +85,7 @@ pub fn workspace_id(name: &str) -> String {
 
 /// The smallest spec of an MLWorkspace, with dependents that exist elsewhere.
 pub fn workspace_spec() -> Value {
-    let of = |type_: &str, name: &str| {
-        json!({"id": format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/{type_}/{name}")})
-    };
+    let of = |type_: &str, name: &str| json!({"id": format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/{type_}/{name}")});
     json!({
         "environment": "Development",
         "resourceGroup": GROUP,

@@ -14,12 +14,14 @@ pub(crate) async fn a_workspace_and_its_data_are_made_changed_and_deleted(
     let mut operator = azure.operator(context).await?;
     // The asset comes first, and waits.
     context.make("DataAsset", "dataassets", "churn", &data_spec("dev", 1)).await?;
-    let waiting = context.object_says(&context.own("dataassets", "churn"), "Ready=False/DependencyNotReady").await?;
+    let waiting =
+        context.object_says(&context.own("dataassets", "churn"), "Ready=False/DependencyNotReady").await?;
     ensure!(message(&waiting, "Ready").contains("no MLWorkspace dev"), "{}", message(&waiting, "Ready"));
     context.make("MLWorkspace", "mlworkspaces", "dev", &workspace_spec()).await?;
     let workspace = context.object_says(&context.own("mlworkspaces", "dev"), "Ready=True/Ready").await?;
     ensure!(workspace["status"]["id"] == workspace_id("dev"), "{}", workspace["status"]);
-    let guid = azure.emulator.resource(&workspace_id("dev")).unwrap_or_default()["properties"]["workspaceId"].clone();
+    let guid = azure.emulator.resource(&workspace_id("dev")).unwrap_or_default()["properties"]["workspaceId"]
+        .clone();
     ensure!(workspace["status"]["outputs"]["workspaceId"] == guid, "{}", workspace["status"]["outputs"]);
     context.object_says(&context.own("dataassets", "churn"), "Ready=True/Ready").await?;
     let version = format!("{}/data/churn/versions/1", workspace_id("dev"));
@@ -40,7 +42,9 @@ pub(crate) async fn a_workspace_and_its_data_are_made_changed_and_deleted(
     operator.check_alive()
 }
 
-pub(crate) async fn what_is_changed_in_azure_is_named_and_set_back(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn what_is_changed_in_azure_is_named_and_set_back(
+    context: &mut Context,
+) -> anyhow::Result<()> {
     let azure = Azure::start(context).await?;
     let _operator = azure.operator(context).await?;
     let mut spec = workspace_spec();
@@ -59,7 +63,8 @@ pub(crate) async fn what_is_changed_in_azure_is_named_and_set_back(context: &mut
     .await?;
     until("an event that names the field", Duration::from_secs(10), async || {
         let events = context.events().await?;
-        let told = events.iter().any(|event| event.contains("Drifted") && event.contains("/properties/description"));
+        let told =
+            events.iter().any(|event| event.contains("Drifted") && event.contains("/properties/description"));
         Ok(if told { Ok(()) } else { Err(events.join("\n")) })
     })
     .await
@@ -93,7 +98,9 @@ pub(crate) async fn a_settled_object_is_read_once_per_sync_and_never_written(
     Ok(())
 }
 
-pub(crate) async fn the_mode_plan_tells_every_write_and_makes_none(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn the_mode_plan_tells_every_write_and_makes_none(
+    context: &mut Context,
+) -> anyhow::Result<()> {
     let azure = Azure::start(context).await?;
     let _operator = azure.operator(context).await?;
     let mut spec = workspace_spec();

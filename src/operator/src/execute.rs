@@ -97,12 +97,14 @@ impl Executor {
             Err(error) => return Err(classify(&what, &error)),
         };
         let source = Source::Primary(kind.primary);
-        if present {
-            self.store.apply(source, Sight::from(object));
-            return Ok(Done::Written);
+        let finalizers = object.metadata.finalizers.as_deref().unwrap_or_default();
+        if object.metadata.deletion_timestamp.is_some() && finalizers.is_empty() {
+            self.store.delete(source, &ObjectName::new(namespace, name), u64::MAX);
+            return Ok(Done::Gone);
         }
-        self.store.delete(source, &ObjectName::new(namespace, name), u64::MAX);
-        Ok(Done::Gone)
+        // An object whose resources in Azure have gone may itself stay, served from this cluster.
+        self.store.apply(source, Sight::from(object));
+        Ok(Done::Written)
     }
 
     async fn apply(&self, owner_uid: &str, step: &Apply) -> Result<(), Failure> {

@@ -176,10 +176,13 @@ async fn resolve(
                 if !answers.contains_key(&place) {
                     answers.insert(place.clone(), act(session, id, action).await?);
                 }
+                // What the answer does not have is left out, rather than exported as an empty key.
                 answers[&place].pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
             }
         };
-        data.insert(key.clone(), text);
+        if !text.is_empty() {
+            data.insert(key.clone(), text);
+        }
     }
     Ok(data)
 }

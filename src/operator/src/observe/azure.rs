@@ -117,7 +117,8 @@ pub(crate) async fn observe(
         }
         compiled
     };
-    fresh.extend(reader.seen.iter().map(|(id, sight)| (id.clone(), seen(sight))));
+    // Only what is there: that something is absent is believed of an own delete alone, since a read may lag.
+    fresh.extend(reader.seen.iter().filter_map(|(id, sight)| Some((id.clone(), seen(sight)?))));
     let secrets = secret_facts(context, &target.name.namespace, compiled.as_ref().ok()).await?;
     let exported = exported(context, &target.name.namespace, compiled.as_ref().ok()).await?;
     let world = World {
@@ -169,10 +170,10 @@ fn sight(seen: Seen) -> Sight {
     }
 }
 
-fn seen(sight: &Sight) -> Seen {
+fn seen(sight: &Sight) -> Option<Seen> {
     match sight {
-        Sight::Absent => Seen::Absent,
-        Sight::Present(body) => Seen::Present(body.clone()),
+        Sight::Absent => None,
+        Sight::Present(body) => Some(Seen::Present(body.clone())),
     }
 }
 
@@ -239,6 +240,8 @@ impl Reader<'_> {
     /// Polls the operations that the status names, unless an own write has just answered.
     async fn poll(&mut self, fresh: &Fresh) -> Result<(), Failure> {
         let Some(session) = &self.session else { return Ok(()) };
+        let deleted = fresh.iter().filter(|(_, seen)| **seen == Seen::Absent);
+        self.polled.extend(deleted.map(|(id, _)| (id.clone(), Polled::Succeeded)));
         for resource in &self.target.status.resources {
             let (Ok(id), Some(operation)) = (ResourceId::parse(&resource.id), &resource.operation) else {
                 continue;
@@ -380,7 +383,7 @@ pub(crate) async fn resolve(
                 Read::List(parent, type_) => reader.list(&parent, type_).await?,
             }
         }
-        fresh.extend(reader.seen.iter().map(|(id, sight)| (id.clone(), seen(sight))));
+        fresh.extend(reader.seen.iter().filter_map(|(id, sight)| Some((id.clone(), seen(sight)?))));
     }
     let message = "the place of the model is not known after many reads".to_owned();
     Err(Failure { class: Class::Unreachable, message })

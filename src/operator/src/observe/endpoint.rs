@@ -87,9 +87,8 @@ async fn in_azure(
 ) -> Result<Option<azure::Observed>, Failure> {
     let Some(azure_kind) = kind.azure_kind() else { return Ok(None) };
     let retired = match azure_part(whole) {
-        // What stays for now is read once it may go.
-        AzurePart::Nothing | AzurePart::Kept => return Ok(None),
-        AzurePart::Wanted => false,
+        AzurePart::Nothing => return Ok(None),
+        AzurePart::Wanted | AzurePart::Kept => false,
         AzurePart::Retired => true,
     };
     let status = serde_json::from_value(whole["status"]["azure"].clone()).unwrap_or_default();

@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use api::Reason;
-use api::azure::{Adoption, ResourceState};
+use api::azure::{Adoption, ManagementMode, ResourceState};
 use arm::{ArmError, Difference, Operation, OperationShape, ResourceId, ResourceType, Verb};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -158,7 +158,16 @@ pub(super) fn retry_at(judgement: &Judgement) -> Option<Timestamp> {
 }
 
 fn create(world: &World, wanted: &Wanted, type_: &ResourceType, mut judgement: Judgement) -> Judgement {
+    let was_there = judgement.owned
+        && tracked(&world.subject.status, &wanted.id).is_some_and(|old| {
+            use ResourceState::{Creating, Differs, Ready, Updating};
+            matches!(old.state, Creating | Differs | Ready | Updating)
+        });
     judgement.state = ResourceState::Absent;
+    if was_there && world.subject.management.mode == ManagementMode::Manage {
+        // A read may lag behind a write: what was there is made anew only when a second read misses it too.
+        return judgement;
+    }
     judgement.retry_at = if world.is_changed() { None } else { retry_at(&judgement) };
     judgement.step = Some(Step::ArmPut(ArmPut {
         id: wanted.id.clone(),

@@ -271,6 +271,9 @@ fn next(world: &World, judgements: &[Judgement]) -> Next {
             };
             wait = wait.min(due.max(Duration::from_millis(100)));
         }
+        if judgement.state == ResourceState::Absent && judgement.step.is_none() {
+            wait = wait.min(POLL);
+        }
         if let Some(retry_at) = judgement.retry_at.filter(|at| *at > world.now) {
             wait = wait.min(until(retry_at, world.now));
         }

@@ -48,6 +48,20 @@ fn without_parts(all: &[Judgement]) -> Vec<Judgement> {
     all.iter().filter(|it| !is_part(it)).cloned().collect()
 }
 
+/// Whether a resource was there when it was looked at last, and no delete of it had begun.
+fn was_there(old: Option<&ResourceStatus>) -> bool {
+    use ResourceState::{Creating, Differs, Ready, Updating};
+    old.is_some_and(|old| matches!(old.state, Creating | Differs | Ready | Updating))
+}
+
+/// Whether a delete of a resource, or of one above it, was just seen to end.
+fn was_deleted(world: &World, id: &ResourceId) -> bool {
+    let ended = |(other, polled): (&ResourceId, &Polled)| {
+        *polled == Polled::Succeeded && (other == id || is_above(other, id))
+    };
+    world.polled.iter().any(ended)
+}
+
 /// Where a resource stands that must go; `None` when it is gone or was never ours.
 fn leaving(world: &World, id: &ResourceId, wanted: Option<&Wanted>, why: &str) -> Option<Judgement> {
     let old = tracked(&world.subject.status, id);
@@ -71,6 +85,11 @@ fn leaving(world: &World, id: &ResourceId, wanted: Option<&Wanted>, why: &str) -
     }
     let body = match world.seen.get(id) {
         Some(Sight::Present(body)) => body,
+        Some(Sight::Absent) if judgement.owned && was_there(old) && !was_deleted(world, id) => {
+            // A read may lag behind a write: what was there is forgotten only when a second read misses it too.
+            judgement.state = ResourceState::Absent;
+            return Some(judgement);
+        }
         Some(Sight::Absent) => return None,
         None => return judgement.owned.then_some(judgement),
     };

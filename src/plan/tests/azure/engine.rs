@@ -86,8 +86,10 @@ fn compile(object: &Value, _: &Facts) -> Result<Compiled, Refusal> {
             }
             match name {
                 "workspace" => {
-                    wanted.after =
-                        vec![self::id("storage")].into_iter().filter(|_| names.contains(&"storage")).collect();
+                    wanted.after = vec![self::id("storage")]
+                        .into_iter()
+                        .filter(|_| names.contains(&"storage"))
+                        .collect();
                 }
                 "endpoint" | "blue" | "green" => wanted.one_at_a_time_with = Some(self::id("endpoint")),
                 "store" => {
