@@ -6,6 +6,7 @@
 mod identity;
 mod judge;
 mod kinds;
+mod missing;
 mod owner;
 mod performed;
 pub mod reference;
@@ -25,6 +26,7 @@ use serde_json::Value;
 pub(crate) use self::identity::identity;
 pub use self::judge::Judgement;
 pub use self::kinds::{AzureKind, KINDS, kind};
+pub use self::missing::{Missing, missing};
 pub use self::owner::{OWNER_TAG, Owner};
 pub use self::performed::performed;
 pub use self::report::{operation_of, operation_status, planned};

@@ -15,6 +15,7 @@ mod data_asset;
 pub mod digest;
 pub mod endpoint;
 pub mod failure;
+pub mod import;
 mod ml_workspace;
 mod model;
 mod model_registry;

@@ -2,6 +2,7 @@
 
 mod compute;
 mod data_asset;
+mod import;
 mod ml_workspace;
 mod model;
 mod model_registry;
