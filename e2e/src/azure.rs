@@ -36,11 +36,15 @@ impl Azure {
 
     /// How to start an operator that talks to this Azure as a service principal.
     pub fn options(&self, context: &Context) -> anyhow::Result<operator::Options> {
-        let mut options = context.options()?;
+        Ok(self.options_with(context.options()?))
+    }
+
+    /// The same for an operator that is started in another way.
+    pub fn options_with(&self, mut options: operator::Options) -> operator::Options {
         options.arguments.push(format!("--azure-ca-file={}", self.ca.display()));
         options.arguments.push("--azure-sync-seconds=2".to_owned());
         options.environment = self.environment();
-        Ok(options)
+        options
     }
 
     /// The environment of a service principal of this Azure.

@@ -3,10 +3,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::ensure;
+use e2e::azure::{data_spec, workspace_spec};
 use e2e::context::{APPLY, spec};
-use e2e::{Context, Operator, until};
+use e2e::{Azure, Context, Operator, until};
 use plan::ChildKind;
-use plan::rights::{Right, own_namespace_rights, rights};
+use plan::rights::{
+    Right, cluster_rights, config_map_rights, own_namespace_rights, rights, secret_rights,
+};
 use serde_json::{Value, json};
 
 /// Gives a user the rights that the chart gives the operator, as far as `keep` says: in all namespaces, and those of
@@ -20,14 +23,16 @@ pub(crate) async fn grant(
         let rule = |right: Right| {
             let verbs: Vec<&str> =
                 right.verbs.iter().copied().filter(|verb| keep(right.resource, verb)).collect();
-            json!({"apiGroups": [right.group], "resources": [right.resource], "verbs": verbs})
+            json!({
+                "apiGroups": [right.group], "resources": [right.resource], "resourceNames": right.names, "verbs": verbs,
+            })
         };
         rights.into_iter().map(rule).collect()
     };
     let root = "/apis/rbac.authorization.k8s.io/v1";
     let within = format!("{root}/namespaces/{}", context.namespace);
     for (kind, folder, rights) in
-        [("ClusterRole", root, rights()), ("Role", within.as_str(), own_namespace_rights())]
+        [("ClusterRole", root, everywhere()), ("Role", within.as_str(), own_namespace_rights())]
     {
         let role = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": {"name": user},
@@ -50,9 +55,14 @@ pub(crate) async fn grant(
     Ok(())
 }
 
+/// The rights in all namespaces, those that are given when asked for included.
+fn everywhere() -> Vec<Right> {
+    [rights(), cluster_rights(), secret_rights(), config_map_rights()].concat()
+}
+
 /// What the table of rights grants, as `GROUP RESOURCE VERB`.
 fn granted() -> BTreeSet<String> {
-    let all = rights().into_iter().chain(own_namespace_rights());
+    let all = everywhere().into_iter().chain(own_namespace_rights());
     all.flat_map(|right| {
         right.verbs.iter().map(move |verb| format!("{} {} {verb}", right.group, right.resource))
     })
@@ -73,7 +83,8 @@ pub(crate) async fn every_right_is_used_and_none_is_missing(context: &mut Contex
     let user = context.user();
     grant(context, &user, &|_, _| true).await?;
     let kubeconfig = context.plane.user(&user, &[])?;
-    let mut options = context.options_for(&context.namespace, &kubeconfig)?;
+    let azure = Azure::start(context).await?;
+    let mut options = azure.options_with(context.options_for(&context.namespace, &kubeconfig)?);
     // An operator of its own: with the lease, and with the default runtimes in the namespace that it watches.
     options.arguments.push(format!("--operator-namespace={}", context.namespace));
     options.arguments.retain(|it| !it.ends_with(e2e::plane::OPERATOR_NAMESPACE) && !it.contains("election"));
@@ -102,8 +113,20 @@ pub(crate) async fn every_right_is_used_and_none_is_missing(context: &mut Contex
     let fixed = json!({"replicas": 2, "minReplicas": null, "maxReplicas": null});
     context.merge(&context.endpoint("churn"), &json!({"spec": {"scaling": fixed}})).await?;
     context.says("churn", "Ready=True/Ready").await?;
-    context.delete(&context.endpoint("churn")).await?;
+    azure_objects(context).await?;
+    let ranged = json!({"replicas": null, "minReplicas": 1, "maxReplicas": 3});
+    context.merge(&context.endpoint("churn"), &json!({"spec": {"scaling": ranged}})).await?;
+    context.says("churn", "Ready=True/Ready").await?;
+    let moved = json!({
+        "target": {"type": "ManagedOnline", "workspaceRef": {"name": "dev"}, "instanceType": "Standard_F4s_v2"},
+        "model": {"uri": null, "digest": null, "modelRef": {"name": "churn", "version": "1"}, "format": "MLflow"},
+        "scaling": {"replicas": 1, "minReplicas": null, "maxReplicas": null},
+    });
+    context.merge(&context.endpoint("churn"), &json!({"spec": moved})).await?;
+    context.says("churn", "Ready=True/Ready").await?;
     context.is_empty().await?;
+    context.delete(&context.endpoint("churn")).await?;
+    context.gone(&context.endpoint("churn")).await?;
     operator.terminate().await?;
     let (granted, used) = (granted(), used(context)?);
     let unused: Vec<_> = granted.difference(&used).collect();
@@ -114,5 +137,51 @@ pub(crate) async fn every_right_is_used_and_none_is_missing(context: &mut Contex
     );
     let refused: Vec<_> = context.requests()?.into_iter().filter(|it| it.code == 403).collect();
     ensure!(refused.is_empty(), "refused: {refused:?}");
+    Ok(())
+}
+
+/// Makes one object of each kind that lives in Azure, with a Secret that it names and others that it exports.
+async fn azure_objects(context: &Context) -> anyhow::Result<()> {
+    let settings = arm_emulator::Settings::default();
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "team"},
+        "stringData": {
+            "AZURE_TENANT_ID": settings.tenant,
+            "AZURE_CLIENT_ID": arm_emulator::CLIENT,
+            "AZURE_CLIENT_SECRET": arm_emulator::SECRET,
+        },
+    });
+    let secrets = format!("/api/v1/namespaces/{}/secrets", context.namespace);
+    context.must("POST", &secrets, e2e::context::JSON, &secret).await?;
+    let mut workspace = workspace_spec();
+    workspace["azure"] = json!({"credentialsRef": {"name": "team"}});
+    workspace["export"] = json!({"secretName": "dev-keys", "configMapName": "dev-ids"});
+    let of_workspace = json!({"workspaceRef": {"name": "dev"}});
+    let with = |more: Value| -> Value {
+        let mut spec = of_workspace.clone();
+        let fields = more.as_object().into_iter().flatten();
+        fields.for_each(|(key, value)| spec[key] = value.clone());
+        spec
+    };
+    let scale = json!({"minNodeCount": 0, "maxNodeCount": 1});
+    let compute = with(json!({"type": "AmlCompute", "amlCompute": {"vmSize": "Standard_DS3_v2", "scaleSettings": scale}}));
+    let uri = "azureml://datastores/workspaceblobstore/paths/churn/model";
+    let model = with(json!({"versions": [{"version": "1", "uri": uri, "format": "MLflow"}]}));
+    let registry = json!({
+        "resourceGroup": "ml", "location": "westeurope", "regionDetails": [{"location": "westeurope"}],
+    });
+    let objects = [
+        ("MLWorkspace", "mlworkspaces", "dev", workspace),
+        ("Compute", "computes", "cpu", compute),
+        ("DataAsset", "dataassets", "churn", data_spec("dev", 1)),
+        ("Model", "models", "churn", model),
+        ("ModelRegistry", "modelregistries", "contoso", registry),
+    ];
+    for (kind, plural, name, spec) in &objects {
+        context.make(kind, plural, name, spec).await?;
+    }
+    for (_, plural, name, _) in &objects {
+        context.object_says(&context.own(plural, name), "Ready=True/Ready").await?;
+    }
     Ok(())
 }

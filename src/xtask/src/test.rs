@@ -84,7 +84,7 @@ struct TestProgram {
 impl TestProgram {
     fn part(&self) -> Part {
         match self.name.as_str() {
-            "control_plane" | "reliability" => Part::ControlPlane,
+            "azure_resources" | "control_plane" | "reliability" => Part::ControlPlane,
             "journeys" => Part::Cluster,
             "go_fake" => Part::Azure,
             _ => Part::Unit,

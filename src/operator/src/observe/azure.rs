@@ -11,7 +11,7 @@ use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use plan::azure::{
     AzureKind, Compiled, Facts, Lookup, Outcome, Owner, Polled, Read, Refusal, SecretFacts, Sight, Subject,
-    World, operation_of, tracked_ids, with_log,
+    World, missing, operation_of, with_log,
 };
 use plan::endpoint::model_uri;
 use plan::failure::{Class, Failure};
@@ -274,46 +274,19 @@ impl Reader<'_> {
         let mut listed = BTreeSet::new();
         let mut compiled = self.compile();
         for _ in 0..ROUNDS {
-            let (ids, lists) = self.missing(compiled.as_ref().ok(), &listed);
-            if ids.is_empty() && lists.is_empty() {
+            let (asks, status) = (compiled.as_ref().ok(), &self.target.status);
+            let missing = missing(asks, status, &self.seen, &self.polled, &listed);
+            if missing.is_empty() {
                 break;
             }
-            self.get(ids).await?;
-            for (parent, type_) in lists {
+            self.get(missing.ids).await?;
+            for (parent, type_) in missing.lists {
                 self.list(&parent, type_).await?;
                 listed.insert((parent, type_));
             }
             compiled = self.compile();
         }
         Ok(compiled)
-    }
-
-    /// What has to be read: what is wanted, what is asked for, what the status remembers. A resource on which an
-    /// operation runs is left alone, unless the kind asks for it.
-    fn missing(
-        &self,
-        compiled: Option<&Compiled>,
-        listed: &BTreeSet<(ResourceId, &'static str)>,
-    ) -> (BTreeSet<ResourceId>, Vec<(ResourceId, &'static str)>) {
-        let runs = |id: &ResourceId| matches!(self.polled.get(id), Some(Polled::Running(_)));
-        let mut ids: BTreeSet<ResourceId> = tracked_ids(&self.target.status).into_iter().collect();
-        let mut lists = Vec::new();
-        ids.extend(compiled.into_iter().flat_map(Compiled::ids).cloned());
-        ids.retain(|id| !runs(id));
-        for read in compiled.map(|compiled| &compiled.reads[..]).unwrap_or_default() {
-            match read {
-                Read::Get(id) => {
-                    ids.insert(id.clone());
-                }
-                Read::List(parent, type_) => {
-                    if !listed.contains(&(parent.clone(), *type_)) {
-                        lists.push((parent.clone(), *type_));
-                    }
-                }
-            }
-        }
-        ids.retain(|id| !self.seen.contains_key(id));
-        (ids, lists)
     }
 
     async fn get(&mut self, ids: BTreeSet<ResourceId>) -> Result<(), Failure> {

@@ -62,7 +62,11 @@ fn operator_cases() -> Vec<Case> {
         case("logLevel", "debug", Adds("--log-level=debug")),
         case("logFormat", "text", Adds("--log-format=text")),
         case("otlpEndpoint", "http://c:4318", Adds("--otlp-endpoint=http://c:4318")),
-        case("modelSources.allowedHosts", json!(["*.svc", "10.0.0.0/8"]), Adds("--model-allowed-hosts=*.svc,10.0.0.0/8")),
+        case(
+            "modelSources.allowedHosts",
+            json!(["*.svc", "10.0.0.0/8"]),
+            Adds("--model-allowed-hosts=*.svc,10.0.0.0/8"),
+        ),
         case("proxy.httpProxy", "http://p:1", Adds("- name: HTTP_PROXY\n      value: \"http://p:1\"")),
         case("proxy.httpsProxy", "http://p:2", Adds("- name: HTTPS_PROXY\n      value: \"http://p:2\"")),
         case("proxy.noProxy", ".svc", Adds("- name: NO_PROXY\n      value: \".svc\"")),

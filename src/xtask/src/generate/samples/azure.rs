@@ -135,7 +135,7 @@ spec:
       environment:
         name: churn-scoring
         version: '2'
-        image: mcr.microsoft.com/azureml/minimal-ubuntu22.04-py39-cpu-inference
+        image: contoso.azurecr.io/churn-scoring:2
         condaFile: '{channels: [conda-forge], dependencies: [python=3.11, scikit-learn=1.5]}'
       code:
         uri: https://churndev.blob.core.windows.net/code/churn/2

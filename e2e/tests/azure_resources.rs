@@ -1,15 +1,15 @@
 //! Objects with resources in Azure: the operator on a real API server, and Azure as the emulator answers it.
 use std::process::ExitCode;
 
-#[path = "azure/faults.rs"]
+#[path = "azure_resources/faults.rs"]
 mod faults;
-#[path = "azure/identity.rs"]
+#[path = "azure_resources/identity.rs"]
 mod identity;
-#[path = "azure/lifecycle.rs"]
+#[path = "azure_resources/lifecycle.rs"]
 mod lifecycle;
-#[path = "azure/operations.rs"]
+#[path = "azure_resources/operations.rs"]
 mod operations;
-#[path = "azure/ownership.rs"]
+#[path = "azure_resources/ownership.rs"]
 mod ownership;
 
 fn main() -> ExitCode {
@@ -33,5 +33,5 @@ fn main() -> ExitCode {
         ; alone
         faults::a_fault_at_any_call_leaves_no_trace,
     ];
-    e2e::run("azure", cases)
+    e2e::run("azure_resources", cases)
 }
