@@ -15,6 +15,23 @@ Exit codes:
 
 It reads and never writes. Colour is left out off a terminal and when NO_COLOR is set.";
 
+const PLAN_EXIT_CODES: &str = "\
+Exit codes:
+  0  ok; with --exit-code, nothing is to be done
+  1  error: a manifest is wrong, or the cluster or Azure can't be reached
+  2  wrong usage; with --exit-code, something is to be done
+
+It reads and never writes.";
+
+const IMPORT_EXIT_CODES: &str = "\
+Exit codes:
+  0  ok
+  1  with --strict, something exists that no manifest can say
+  2  wrong usage
+  3  error: Azure can't be reached, or there is no such resource
+
+It reads Azure and never writes there.";
+
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(
@@ -50,9 +67,9 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Show endpoints with their revisions and pods, and why they are as they are.
+    /// Show endpoints with their revisions and pods, and all else, and why they are as they are.
     ///
-    /// Without KIND, all endpoints and serving runtimes of the namespace.
+    /// Without KIND, everything of the namespace: endpoints, what lives in Azure, serving runtimes.
     #[command(after_help = EXIT_CODES)]
     Status(StatusOptions),
     /// Check the cluster, the installation and your rights.
@@ -63,11 +80,24 @@ pub(crate) enum Verb {
     /// The exit code is 0 whenever it could be explained.
     #[command(after_help = EXIT_CODES)]
     Explain(ExplainOptions),
+    /// Show every write in Azure and on the cluster before it happens, with differences and a hash.
+    ///
+    /// Without --server, nothing is asked of anybody: nothing is taken to exist, and what the manifests refer to is taken
+    /// to be ready. The API server's own rules are not all checked; `kubectl apply --dry-run=server` does.
+    #[command(after_help = PLAN_EXIT_CODES)]
+    Plan(PlanOptions),
+    /// Write manifests for what exists in Azure: a workspace or a registry, and everything in it.
+    ///
+    /// The objects only observe (management.mode: Plan). Each is compared with what exists, and what no manifest can say
+    /// is told in comments. The identity is that of the environment: AZURE_*, or the Azure CLI with
+    /// AZURE_TOKEN_CREDENTIALS=dev.
+    #[command(after_help = IMPORT_EXIT_CODES)]
+    Import(ImportOptions),
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct StatusOptions {
-    /// endpoint (endpoints, ep) or servingruntime (servingruntimes, srt); KIND/NAME works too.
+    /// endpoint (ep), mlworkspace (mlw), compute, dataasset, model, modelregistry or servingruntime (srt); KIND/NAME works too.
     pub(crate) kind: Option<String>,
     /// The object's name.
     pub(crate) name: Option<String>,
@@ -94,10 +124,49 @@ pub(crate) struct CheckOptions {
 
 #[derive(Args, Debug)]
 pub(crate) struct ExplainOptions {
-    /// endpoint (endpoints, ep) or servingruntime (servingruntimes, srt); KIND/NAME works too.
+    /// endpoint (ep), mlworkspace (mlw), compute, dataasset, model, modelregistry or servingruntime (srt); KIND/NAME works too.
     pub(crate) kind: String,
     /// The object's name.
     pub(crate) name: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PlanOptions {
+    /// A manifest, a folder of manifests, or - for standard input. It may be given more than once.
+    #[arg(short, long = "filename", required = true, value_name = "FILE")]
+    pub(crate) filename: Vec<PathBuf>,
+    /// Compare with the live objects and with Azure. The identity is that of the environment: `AZURE_*`, or the Azure CLI
+    /// with `AZURE_TOKEN_CREDENTIALS=dev`.
+    #[arg(long)]
+    pub(crate) server: bool,
+    /// Exit with 2 when there is something to do.
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+    /// The subscription of manifests that name none; without it, that of the operator or `AZURE_SUBSCRIPTION_ID`.
+    #[arg(long, value_name = "ID")]
+    pub(crate) subscription: Option<String>,
+    /// The certificate authority of a custom Azure, as PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) azure_ca_file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImportOptions {
+    /// The id of a workspace or registry: /subscriptions/…/workspaces/NAME.
+    #[arg(value_name = "AZURE-ID")]
+    pub(crate) id: String,
+    /// Write a file for each object into this folder instead of everything to standard output.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output_dir: Option<PathBuf>,
+    /// Fail when something exists that no manifest can say.
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// How many versions of a model or data asset to import at most, the newest first.
+    #[arg(long, default_value_t = 50, value_name = "NUMBER")]
+    pub(crate) versions: usize,
+    /// The certificate authority of a custom Azure, as PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) azure_ca_file: Option<PathBuf>,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -18,7 +18,7 @@ use crate::arguments::{ExplainOptions, Global};
 use crate::connect;
 use crate::failure::{Failure, Outcome};
 use crate::health::Health;
-use crate::objects::{self, Kind, Selection};
+use crate::objects::{self, AzureObject, Kind, Selection};
 use crate::output::{self, Style, one_line};
 
 /// What there is to say about an object. Its shape is that of `-o json`.
@@ -68,6 +68,11 @@ pub(crate) async fn run(global: &Global, options: &ExplainOptions, style: Style)
             let found = objects::list::<ServingRuntime>(&cluster, kind, Some(namespace)).await?;
             explain_runtime(&objects::find(found, kind, &name, namespace)?)
         }
+        kind => {
+            let found = objects::list_azure(&cluster, kind, Some(namespace)).await?;
+            let found = found.ok_or_else(|| objects::unknown(kind))?;
+            explain_azure(kind, &objects::find(found, kind, &name, namespace)?)
+        }
     };
     output::print(&output::document(global.output, &explanation, |explanation| render(explanation, style))?)?;
     Ok(Outcome::Ok)
@@ -91,6 +96,18 @@ fn explain_runtime(runtime: &ServingRuntime) -> Explanation {
     let subject = Subject {
         kind: Kind::ServingRuntime,
         metadata: &runtime.metadata,
+        observed: status.observed_generation,
+        conditions: &status.conditions,
+    };
+    subject.explanation()
+}
+
+/// Explains an object that lives in Azure alone.
+fn explain_azure(kind: Kind, object: &AzureObject) -> Explanation {
+    let status = object.status.clone().unwrap_or_default();
+    let subject = Subject {
+        kind,
+        metadata: &object.metadata,
         observed: status.observed_generation,
         conditions: &status.conditions,
     };

@@ -8,6 +8,8 @@ pub(crate) enum Outcome {
     Ok,
     /// Something is unhealthy, or not ready in time: 1.
     Unhealthy,
+    /// There is something to do, and the user asked to be told by the exit code: 2.
+    Changes,
 }
 
 impl Outcome {
@@ -23,6 +25,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// The cluster can't be reached, refuses, or an object does not exist: 3.
     Error(String),
+    /// No plan can be made, as tools that compare say it: 1.
+    NoPlan(String),
 }
 
 impl Failure {
@@ -30,6 +34,7 @@ impl Failure {
         match self {
             Self::Usage(_) => 2,
             Self::Error(_) => 3,
+            Self::NoPlan(_) => 1,
         }
     }
 }
@@ -37,7 +42,9 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(message) | Self::Error(message) => formatter.write_str(message),
+            Self::Usage(message) | Self::Error(message) | Self::NoPlan(message) => {
+                formatter.write_str(message)
+            }
         }
     }
 }

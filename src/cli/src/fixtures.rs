@@ -1,8 +1,14 @@
 //! Objects for the tests, as the API server would return them.
+use std::io::Write as _;
+
 use api::{Endpoint, ServingRuntime};
+use arm::ResourceId;
+use arm_emulator::Emulator;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
+use crate::azure::Environment;
+use crate::objects::AzureObject;
 use crate::output::Style;
 
 /// What a pipe gets: no colour.
@@ -86,6 +92,26 @@ pub(crate) fn runtime() -> ServingRuntime {
     }))
 }
 
+/// An MLWorkspace of generation 2, with one resource that is as wanted and one that is not.
+pub(crate) fn workspace(conditions: &[Value]) -> AzureObject {
+    let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/churn";
+    let difference = json!({"field": "/properties/description", "wanted": "1", "actual": "2"});
+    parse(json!({
+        "apiVersion": "mlops-operator.dev/v1alpha1",
+        "kind": "MLWorkspace",
+        "metadata": {"name": "churn", "namespace": "team", "generation": 2},
+        "spec": {},
+        "status": {
+            "observedGeneration": 2, "conditions": conditions, "id": id,
+            "portalUrl": format!("https://portal.azure.com/#resource{id}"),
+            "resources": [
+                {"id": format!("{id}/datastores/a"), "state": "Ready", "owned": true},
+                {"id": id, "state": "Differs", "owned": true, "differences": [difference]},
+            ],
+        },
+    }))
+}
+
 /// Pods from their JSON.
 pub(crate) fn pods(pods: Vec<Value>) -> Vec<Pod> {
     pods.into_iter().map(parse).collect()
@@ -93,4 +119,48 @@ pub(crate) fn pods(pods: Vec<Value>) -> Vec<Pod> {
 
 fn parse<T: serde::de::DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap()
+}
+
+/// The environment of a process that works with an emulated Azure, and the file of its certificate authority.
+pub(crate) fn azure_environment(emulator: &Emulator) -> (Environment, tempfile::NamedTempFile) {
+    let mut ca = tempfile::NamedTempFile::new().unwrap();
+    ca.write_all(emulator.ca_pem().as_bytes()).unwrap();
+    let variables = [
+        ("AZURE_RESOURCE_MANAGER_ENDPOINT", emulator.url()),
+        ("AZURE_RESOURCE_MANAGER_AUDIENCE", "https://management.azure.com/"),
+        ("AZURE_AUTHORITY_HOST", emulator.url()),
+        ("AZURE_TENANT_ID", arm_emulator::TENANT),
+        ("AZURE_CLIENT_ID", arm_emulator::CLIENT),
+        ("AZURE_CLIENT_SECRET", arm_emulator::SECRET),
+        ("AZURE_SUBSCRIPTION_ID", "s1"),
+    ];
+    (variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(), ca)
+}
+
+/// Makes a resource, and waits until it is there.
+pub(crate) async fn put(
+    emulator: &Emulator,
+    ca: &tempfile::NamedTempFile,
+    id: &str,
+    body: &Value,
+) -> Result<(), String> {
+    let environment = azure_environment(emulator).0;
+    let config = arm_client::Config {
+        cloud: arm_client::cloud_from_environment(&environment).unwrap(),
+        ca: Some(std::fs::read(ca.path()).unwrap()),
+        ..arm_client::Config::default()
+    };
+    let source = arm_client::credential_from_environment(&environment).unwrap().unwrap();
+    let session = arm_client::Client::new(config).unwrap().with(&source);
+    let mut started =
+        session.put(&ResourceId::parse(id).unwrap(), body).await.map_err(|error| error.to_string())?;
+    while let arm::Started::Running(operation) = started {
+        started = match session.poll(&operation).await.map_err(|error| error.to_string())? {
+            arm::Progress::Running(operation) => arm::Started::Running(operation),
+            arm::Progress::Failed(error) | arm::Progress::Canceled(error) => return Err(error.to_string()),
+            arm::Progress::Succeeded(_) | arm::Progress::Lost => return Ok(()),
+        };
+        tokio::task::yield_now().await;
+    }
+    Ok(())
 }

@@ -1,10 +1,12 @@
-//! The kubectl plugin: `status`, `check` and `explain`.
+//! The kubectl plugin: `status`, `check`, `explain`, `plan` and `import`.
 //!
 //! Each verb gathers plain facts, makes a report of them with pure functions, and renders it as text, JSON or YAML.
 //!
-//! Invariant: it reads and never writes, except for asking the API server what the user may do.
+//! Invariant: it reads and never writes, except for asking the API server what the user may do. Of Azure it has only
+//! what [`azure::Reads`] offers, which can't write.
 
 mod arguments;
+mod azure;
 mod check;
 mod connect;
 mod explain;
@@ -12,8 +14,10 @@ mod failure;
 #[cfg(test)]
 mod fixtures;
 mod health;
+mod import;
 mod objects;
 mod output;
+mod preview;
 mod status;
 
 use std::ffi::OsString;
@@ -39,6 +43,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match start(&arguments) {
         Ok(Outcome::Ok) => ExitCode::SUCCESS,
         Ok(Outcome::Unhealthy) => ExitCode::from(1),
+        Ok(Outcome::Changes) => ExitCode::from(2),
         Err(failure) => {
             output::progress(&format!("error: {failure}"));
             ExitCode::from(failure.exit_code())
@@ -60,6 +65,8 @@ fn start(arguments: &Arguments) -> Result<Outcome, Failure> {
             Verb::Status(options) => status::run(global, options, style).await,
             Verb::Check(options) => check::run(global, options, style).await,
             Verb::Explain(options) => explain::run(global, options, style).await,
+            Verb::Plan(options) => preview::run(global, options, style).await,
+            Verb::Import(options) => import::run(global, options).await,
         }
     })
 }

@@ -1,4 +1,4 @@
-//! `kubectl-mlops`: shows and explains what the mlops-operator does; it reads and never writes.
+//! `kubectl-mlops`: shows, explains and plans what the mlops-operator does; it reads and never writes.
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

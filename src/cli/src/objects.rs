@@ -1,19 +1,30 @@
 //! The kinds that the plugin shows: their names on the command line, and how they are looked up.
 use std::fmt::Debug;
 
-use kube::api::ListParams;
+use api::azure::AzureStatus;
+use kube::api::{ApiResource, ListParams};
+use kube::core::{GroupVersionKind, Object};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::connect::{Cluster, Problem};
 use crate::failure::Failure;
 
 /// A kind that the plugin shows.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Kind {
+    Compute,
+    DataAsset,
     Endpoint,
+    MLWorkspace,
+    Model,
+    ModelRegistry,
     ServingRuntime,
 }
+
+/// An object of a kind that lives in Azure alone: all these have the same status.
+pub(crate) type AzureObject = Object<Value, AzureStatus>;
 
 /// What the user asked to see.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -22,39 +33,49 @@ pub(crate) struct Selection {
     pub(crate) name: Option<String>,
 }
 
+/// The table of kinds: the name, the plural, and the short names.
+const TABLE: [(Kind, &str, &str, &[&str]); 7] = [
+    (Kind::Compute, "Compute", "computes", &["mlc"]),
+    (Kind::DataAsset, "DataAsset", "dataassets", &["mlda"]),
+    (Kind::Endpoint, "Endpoint", "endpoints", &["ep", "mlep"]),
+    (Kind::MLWorkspace, "MLWorkspace", "mlworkspaces", &["mlw"]),
+    (Kind::Model, "Model", "models", &["mlm"]),
+    (Kind::ModelRegistry, "ModelRegistry", "modelregistries", &["mlreg"]),
+    (Kind::ServingRuntime, "ServingRuntime", "servingruntimes", &["srt"]),
+];
+
 impl Kind {
-    const ALL: [Self; 2] = [Self::Endpoint, Self::ServingRuntime];
+    /// The kinds that live in Azure alone.
+    pub(crate) const AZURE: [Self; 5] =
+        [Self::Compute, Self::DataAsset, Self::MLWorkspace, Self::Model, Self::ModelRegistry];
 
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Endpoint => "Endpoint",
-            Self::ServingRuntime => "ServingRuntime",
-        }
+        TABLE[self as usize].1
     }
 
     pub(crate) fn plural(self) -> &'static str {
-        match self {
-            Self::Endpoint => "endpoints",
-            Self::ServingRuntime => "servingruntimes",
-        }
+        TABLE[self as usize].2
     }
 
     fn is_called(self, word: &str) -> bool {
-        let short = match self {
-            Self::Endpoint => "ep",
-            Self::ServingRuntime => "srt",
-        };
         let word = word.to_ascii_lowercase();
         let bare = word.strip_suffix(&format!(".{}", api::GROUP)).unwrap_or(&word);
-        bare == short || bare == self.plural() || bare == self.name().to_ascii_lowercase()
+        let is_short = TABLE[self as usize].3.contains(&bare);
+        is_short || bare == self.plural() || bare == self.name().to_ascii_lowercase()
     }
 
     fn parse(word: &str) -> Result<Self, Failure> {
-        Self::ALL.into_iter().find(|kind| kind.is_called(word)).ok_or_else(|| {
-            Failure::Usage(format!(
-                "'{word}' is no kind that is known here: use endpoint (ep) or servingruntime (srt)"
-            ))
+        TABLE.into_iter().map(|row| row.0).find(|kind| kind.is_called(word)).ok_or_else(|| {
+            let all =
+                TABLE.map(|(_, name, _, short)| format!("{} ({})", name.to_ascii_lowercase(), short[0]));
+            Failure::Usage(format!("'{word}' is no kind that is known here: use one of {}", all.join(", ")))
         })
+    }
+
+    /// How the API server has the kind.
+    pub(crate) fn resource(self) -> ApiResource {
+        let kind = GroupVersionKind::gvk(api::GROUP, api::VERSION, self.name());
+        ApiResource::from_gvk_with_plural(&kind, self.plural())
     }
 }
 
@@ -86,6 +107,32 @@ where
     let api = scoped::<K>(cluster, namespace);
     let found = cluster.ask(api.list(&ListParams::default())).await;
     found.map(|list| list.items).map_err(|problem| refused(kind, &problem))
+}
+
+/// The objects of a kind that lives in Azure; none when the cluster does not know the kind.
+pub(crate) async fn list_azure(
+    cluster: &Cluster,
+    kind: Kind,
+    namespace: Option<&str>,
+) -> Result<Option<Vec<AzureObject>>, Failure> {
+    match cluster.ask(azure_api(cluster, kind, namespace).list(&ListParams::default())).await {
+        Ok(found) => Ok(Some(found.items)),
+        Err(Problem::NotFound(_)) => Ok(None),
+        Err(problem) => Err(refused(kind, &problem)),
+    }
+}
+
+/// A kind that lives in Azure, of one namespace or all.
+pub(crate) fn azure_api(cluster: &Cluster, kind: Kind, namespace: Option<&str>) -> Api<AzureObject> {
+    match namespace {
+        Some(namespace) => Api::namespaced_with(cluster.client.clone(), namespace, &kind.resource()),
+        None => Api::all_with(cluster.client.clone(), &kind.resource()),
+    }
+}
+
+/// What to say when the cluster does not know a kind.
+pub(crate) fn unknown(kind: Kind) -> Failure {
+    refused(kind, &Problem::NotFound(String::new()))
 }
 
 /// One namespace or all.
@@ -158,7 +205,27 @@ mod tests {
         for word in ["servingruntime", "servingruntimes", "srt", "ServingRuntime"] {
             assert_eq!(Kind::parse(word), Ok(Kind::ServingRuntime), "{word}");
         }
+        for (kind, words) in [
+            (Kind::MLWorkspace, ["mlworkspace", "mlw", "mlworkspaces.mlops-operator.dev"]),
+            (Kind::Model, ["model", "models", "Model"]),
+            (Kind::ModelRegistry, ["modelregistry", "modelregistries", "ModelRegistry"]),
+        ] {
+            assert!(words.iter().all(|word| Kind::parse(word) == Ok(kind)), "{words:?}");
+        }
         assert_eq!(Kind::parse("pod").unwrap_err().exit_code(), 2);
+        assert_eq!(Kind::parse("").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn the_table_of_kinds_is_that_of_the_definitions() {
+        let crds = api::crds();
+        assert_eq!(crds.len(), TABLE.len());
+        for (index, (kind, name, plural, short)) in TABLE.into_iter().enumerate() {
+            let crd = crds.iter().find(|crd| crd.spec.names.kind == name).unwrap();
+            assert_eq!((kind as usize, crd.spec.names.plural.as_str()), (index, plural));
+            let known = crd.spec.names.short_names.clone().unwrap_or_default();
+            assert!(known.iter().all(|it| short.contains(&it.as_str())), "{name}: {known:?}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `status`: endpoints with their revisions and pods, and serving runtimes.
+//! `status`: endpoints with their revisions and pods, what is in Azure, and serving runtimes.
 
 mod report;
 mod tree;
@@ -71,6 +71,16 @@ async fn gather(cluster: &Cluster, scope: &Scope) -> Result<Seen, Failure> {
     if scope.selection.includes(Kind::ServingRuntime) {
         let found: Vec<ServingRuntime> = objects::list(cluster, Kind::ServingRuntime, namespace).await?;
         seen.runtimes = chosen(found, Kind::ServingRuntime, scope)?;
+    }
+    for kind in Kind::AZURE.into_iter().filter(|kind| scope.selection.includes(*kind)) {
+        match objects::list_azure(cluster, kind, namespace).await? {
+            Some(found) => {
+                seen.azure.insert(kind, chosen(found, kind, scope)?);
+            }
+            None if scope.selection.kind.is_some() => return Err(objects::unknown(kind)),
+            // An operator of before has no such kind.
+            None => {}
+        }
     }
     Ok(seen)
 }

@@ -64,7 +64,8 @@ mod tests {
     use super::*;
 
     fn endpoint() -> CustomResourceDefinition {
-        api::crds().remove(0)
+        let mut all = api::crds().into_iter();
+        all.find(|definition| definition.spec.names.kind == "Endpoint").unwrap()
     }
 
     fn spec(definition: &mut CustomResourceDefinition) -> &mut JSONSchemaProps {

@@ -68,7 +68,10 @@ pub(super) fn remedy(reason: Reason) -> Remedy {
         | Reason::AzureReachable
         | Reason::Throttled
         | Reason::AzureBusy => nobody(None),
-        Reason::Paused
+        Reason::Invalid
+        | Reason::Rejected
+        | Reason::Conflict
+        | Reason::Paused
         | Reason::Planned
         | Reason::DependencyNotReady
         | Reason::DeletionProtected
@@ -91,7 +94,6 @@ pub(super) fn remedy(reason: Reason) -> Remedy {
         | Reason::QuotaExceeded
         | Reason::ClusterNotConnected => ask(Persona::InfrastructureEngineer, Place::Portal),
         Reason::ApplyFailed => nobody(Some(Place::Installation)),
-        Reason::Invalid | Reason::Rejected | Reason::Conflict => ask(Persona::MlEngineer, Place::Spec),
         Reason::RuntimeNotFound | Reason::RuntimeUnsuitable => ask(Persona::MlEngineer, Place::Runtimes),
         Reason::NoReadyPods
         | Reason::ImagePullFailed

@@ -1,8 +1,9 @@
 //! What `explain` says, for every verdict.
 use serde_json::{Value, json};
 
-use super::{explain, explain_runtime, render};
-use crate::fixtures::{PLAIN, condition, endpoint, runtime, status};
+use super::{explain, explain_azure, explain_runtime, render};
+use crate::fixtures::{PLAIN, condition, endpoint, runtime, status, workspace};
+use crate::objects::Kind;
 use crate::output::{self, Format};
 
 const SERVING: (&str, &str, &str, &str) =
@@ -96,6 +97,15 @@ fn a_deleted_endpoint_is_on_its_way_out() {
 #[test]
 fn a_serving_runtime_is_explained_alike() {
     insta::assert_snapshot!(render(&explain_runtime(&runtime()), PLAIN));
+}
+
+#[test]
+fn what_lives_in_azure_is_explained_alike() {
+    let message = "workspaces/churn exists and was not made for this object; rename it, or set \
+                   spec.management.adoption to IfUnowned to take it over";
+    let conditions =
+        [condition("Ready", "False", "NotOwned", message), condition("Stalled", "True", "NotOwned", message)];
+    insta::assert_snapshot!(render(&explain_azure(Kind::MLWorkspace, &workspace(&conditions)), PLAIN));
 }
 
 #[test]

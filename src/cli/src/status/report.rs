@@ -1,4 +1,7 @@
 //! The report of `status`: plain facts, made from what was seen. Its shape is that of `-o json`.
+use std::collections::BTreeMap;
+
+use api::azure::ResourceState;
 use api::endpoint::{Revision, RevisionState};
 use api::meta::{ConditionType, ENDPOINT_LABEL};
 use api::{Endpoint, ServingRuntime};
@@ -10,12 +13,15 @@ use plan::endpoint::PodFacts;
 use serde::Serialize;
 
 use crate::health::Health;
+use crate::objects::{AzureObject, Kind};
 
 /// What was seen.
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) runtimes: Vec<ServingRuntime>,
+    /// What lives in Azure alone, of each kind that the cluster knows.
+    pub(super) azure: BTreeMap<Kind, Vec<AzureObject>>,
     /// None when the user may not see pods.
     pub(super) pods: Option<Vec<Pod>>,
 }
@@ -25,7 +31,34 @@ pub(super) struct Seen {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
     pub(super) endpoints: Vec<EndpointReport>,
+    /// What lives in Azure alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) azure: Vec<AzureReport>,
     pub(super) serving_runtimes: Vec<RuntimeReport>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AzureReport {
+    pub(super) kind: &'static str,
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) health: Health,
+    pub(super) reason: Option<String>,
+    pub(super) message: Option<String>,
+    pub(super) id: Option<String>,
+    pub(super) portal_url: Option<String>,
+    /// The resources that are not as wanted.
+    pub(super) resources: Vec<ResourceReport>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ResourceReport {
+    pub(super) id: String,
+    pub(super) state: ResourceState,
+    /// The fields that differ.
+    pub(super) differences: Vec<String>,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -102,11 +135,16 @@ impl Report {
         let mut serving_runtimes: Vec<RuntimeReport> = seen.runtimes.iter().map(runtime_report).collect();
         serving_runtimes
             .sort_by(|left, right| (&left.namespace, &left.name).cmp(&(&right.namespace, &right.name)));
-        Self { endpoints, serving_runtimes }
+        let azure = seen.azure.iter().flat_map(|(kind, all)| all.iter().map(|it| azure_report(*kind, it)));
+        let mut azure: Vec<AzureReport> = azure.collect();
+        azure.sort_by(|left, right| {
+            (&left.namespace, left.kind, &left.name).cmp(&(&right.namespace, right.kind, &right.name))
+        });
+        Self { endpoints, azure, serving_runtimes }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.endpoints.is_empty() && self.serving_runtimes.is_empty()
+        self.endpoints.is_empty() && self.azure.is_empty() && self.serving_runtimes.is_empty()
     }
 
     pub(super) fn is_ready(&self) -> bool {
@@ -120,7 +158,8 @@ impl Report {
 
     fn healths(&self) -> impl Iterator<Item = Health> {
         let endpoints = self.endpoints.iter().map(|endpoint| endpoint.health);
-        endpoints.chain(self.serving_runtimes.iter().map(|runtime| runtime.health))
+        let azure = self.azure.iter().map(|object| object.health);
+        endpoints.chain(azure).chain(self.serving_runtimes.iter().map(|runtime| runtime.health))
     }
 }
 
@@ -193,6 +232,30 @@ fn pod(facts: PodFacts) -> PodReport {
         state,
         reason: cause.as_ref().map(|cause| cause.reason.name().to_owned()),
         message: cause.map(|cause| cause.message),
+    }
+}
+
+fn azure_report(kind: Kind, object: &AzureObject) -> AzureReport {
+    let status = object.status.clone().unwrap_or_default();
+    let health = Health::new(&object.metadata, status.observed_generation, &status.conditions);
+    let (reason, message) = ready(health, &status.conditions);
+    let unsettled = status.resources.into_iter().filter(|resource| resource.state != ResourceState::Ready);
+    AzureReport {
+        kind: kind.name(),
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+        health,
+        reason,
+        message,
+        id: status.id,
+        portal_url: status.portal_url,
+        resources: unsettled
+            .map(|resource| ResourceReport {
+                id: resource.id,
+                state: resource.state,
+                differences: resource.differences.into_iter().map(|difference| difference.field).collect(),
+            })
+            .collect(),
     }
 }
 

@@ -3,9 +3,9 @@ use serde_json::{Value, json};
 
 use super::report::{Report, Seen};
 use super::{Scope, render};
-use crate::fixtures::{PLAIN, condition, endpoint, pod, pods, revision, runtime, status, waiting};
+use crate::fixtures::{PLAIN, condition, endpoint, pod, pods, revision, runtime, status, waiting, workspace};
 use crate::health::Health;
-use crate::objects::Selection;
+use crate::objects::{Kind, Selection};
 use crate::output::{Format, Style};
 
 fn scope() -> Scope {
@@ -174,4 +174,17 @@ fn a_terminal_without_unicode_gets_plain_letters() {
     let text = render(&image_pull_failed(), &scope(), Format::Table, plain).unwrap();
     assert!(text.is_ascii());
     insta::assert_snapshot!(text);
+}
+
+#[test]
+fn what_lives_in_azure_shows_what_is_not_as_wanted() {
+    let message = "workspaces churn is being changed";
+    let conditions = [
+        condition("Ready", "False", "InProgress", message),
+        condition("Reconciling", "True", "InProgress", message),
+    ];
+    let azure = [(Kind::MLWorkspace, vec![workspace(&conditions)])].into();
+    let report = Report::new(Seen { azure, ..Seen::default() });
+    assert!(!report.is_ready() && !report.is_settled() && !report.is_empty());
+    insta::assert_snapshot!(text(&report));
 }

@@ -3,7 +3,9 @@ use std::fmt::Write as _;
 
 use api::endpoint::RevisionState;
 
-use super::report::{EndpointReport, PodReport, PodState, Report, RevisionReport, RuntimeReport};
+use super::report::{
+    AzureReport, EndpointReport, PodReport, PodState, Report, RevisionReport, RuntimeReport,
+};
 use crate::health::Health;
 use crate::output::{Mark, Style, one_line};
 
@@ -11,6 +13,9 @@ use crate::output::{Mark, Style, one_line};
 pub(super) fn render(report: &Report, style: Style) -> String {
     let endpoints = report.endpoints.iter().map(|endpoint| endpoint_tree(endpoint, style));
     let mut blocks: Vec<String> = endpoints.collect();
+    if !report.azure.is_empty() {
+        blocks.push(report.azure.iter().map(|object| azure_lines(object, style)).collect());
+    }
     if !report.serving_runtimes.is_empty() {
         blocks.push(report.serving_runtimes.iter().map(|runtime| runtime_lines(runtime, style)).collect());
     }
@@ -106,6 +111,33 @@ fn pod_line(pod: &PodReport, style: Style) -> String {
     let message =
         pod.message.as_deref().map(|message| format!(": {}", one_line(message))).unwrap_or_default();
     format!("{} pod {}: {state}{reason}{message}", style.mark(mark), pod.name)
+}
+
+fn azure_lines(object: &AzureReport, style: Style) -> String {
+    let place = format!("{} {}/{}", object.kind, object.namespace, object.name);
+    let mut text = title(style, object.health, &place);
+    text.push_str(&state(object.health, object.reason.as_deref()));
+    text.push('\n');
+    let trunk = style.trunk(!object.resources.is_empty());
+    let mut fact = |name: &str, value: &str| {
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "{trunk}{name:<8} {}", one_line(value));
+    };
+    if let Some(message) = object.message.as_deref().filter(|_| object.health != Health::Ready) {
+        fact("why", message);
+    }
+    if let Some(url) = object.portal_url.as_deref().or(object.id.as_deref()) {
+        fact("portal", url);
+    }
+    for (index, resource) in object.resources.iter().enumerate() {
+        let (stroke, _) = style.branch(index + 1 == object.resources.len());
+        let differs = match resource.differences.as_slice() {
+            [] => String::new(),
+            fields => format!(", {}", one_line(&fields.join(" "))),
+        };
+        let _ = writeln!(text, "{stroke}{}: {:?}{differs}", one_line(&resource.id), resource.state);
+    }
+    text
 }
 
 fn runtime_lines(runtime: &RuntimeReport, style: Style) -> String {

@@ -1,5 +1,7 @@
 //! `status --watch`: prints again on every change, until all is settled or the time is over.
+use std::collections::BTreeMap;
 use std::future;
+use std::hash::Hash;
 use std::time::Duration;
 
 use api::{Endpoint, ServingRuntime};
@@ -15,7 +17,7 @@ use super::{Scope, render};
 use crate::arguments::StatusOptions;
 use crate::connect::Cluster;
 use crate::failure::{Failure, Outcome};
-use crate::objects::{self, Kind};
+use crate::objects::{self, AzureObject, Kind};
 use crate::output::{self, Format, Style};
 
 /// How long changes are gathered before they are printed: a rollout makes several at once.
@@ -43,6 +45,7 @@ enum Change {
     Endpoint(Box<watcher::Event<Endpoint>>),
     Runtime(Box<watcher::Event<ServingRuntime>>),
     Pod(Box<watcher::Event<Pod>>),
+    Azure(Kind, Box<watcher::Event<AzureObject>>),
 }
 
 impl Change {
@@ -51,6 +54,7 @@ impl Change {
             Self::Endpoint(event) => matches!(**event, watcher::Event::InitDone),
             Self::Runtime(event) => matches!(**event, watcher::Event::InitDone),
             Self::Pod(event) => matches!(**event, watcher::Event::InitDone),
+            Self::Azure(_, event) => matches!(**event, watcher::Event::InitDone),
         }
     }
 }
@@ -62,13 +66,20 @@ struct Known {
     endpoints: Writer<Endpoint>,
     runtimes: Writer<ServingRuntime>,
     pods: Writer<Pod>,
+    azure: BTreeMap<Kind, Writer<AzureObject>>,
     /// How many of the streams have not delivered their first list yet.
     awaited: usize,
 }
 
 impl Known {
-    fn new(awaited: usize) -> Self {
-        Self { endpoints: Writer::new(()), runtimes: Writer::new(()), pods: Writer::new(()), awaited }
+    fn new(awaited: usize, kinds: impl Iterator<Item = Kind>) -> Self {
+        Self {
+            endpoints: Writer::new(()),
+            runtimes: Writer::new(()),
+            pods: Writer::new(()),
+            azure: kinds.map(|kind| (kind, Writer::new(kind.resource()))).collect(),
+            awaited,
+        }
     }
 
     fn learn(&mut self, change: &Change) {
@@ -77,6 +88,11 @@ impl Known {
             Change::Endpoint(event) => self.endpoints.apply_watcher_event(event),
             Change::Runtime(event) => self.runtimes.apply_watcher_event(event),
             Change::Pod(event) => self.pods.apply_watcher_event(event),
+            Change::Azure(kind, event) => {
+                if let Some(writer) = self.azure.get_mut(kind) {
+                    writer.apply_watcher_event(event);
+                }
+            }
         }
     }
 
@@ -85,13 +101,14 @@ impl Known {
             endpoints: state(&self.endpoints),
             runtimes: state(&self.runtimes),
             pods: Some(state(&self.pods)),
+            azure: self.azure.iter().map(|(kind, writer)| (*kind, state(writer))).collect(),
         })
     }
 }
 
 fn state<K>(writer: &Writer<K>) -> Vec<K>
 where
-    K: kube::Resource<DynamicType = ()> + Clone + 'static,
+    K: kube::Resource<DynamicType: Clone + Eq + Hash> + Clone + 'static,
 {
     writer.as_reader().state().iter().map(|object| (**object).clone()).collect()
 }
@@ -103,8 +120,8 @@ pub(super) async fn run(
     seen: &Seen,
     display: &Display,
 ) -> Result<Outcome, Failure> {
-    let mut changes = changes(cluster, scope, seen.pods.is_some());
-    let mut known = Known::new(changes.len());
+    let mut changes = changes(cluster, scope, seen);
+    let mut known = Known::new(changes.len(), seen.azure.keys().copied());
     let end = display.timeout.map(|timeout| Instant::now() + timeout);
     let mut print_at = None;
     let mut printed = String::new();
@@ -169,7 +186,7 @@ fn print(report: &Report, scope: &Scope, display: &Display, printed: &mut String
     Ok(())
 }
 
-fn changes(cluster: &Cluster, scope: &Scope, with_pods: bool) -> Changes {
+fn changes(cluster: &Cluster, scope: &Scope, seen: &Seen) -> Changes {
     let namespace = scope.namespace.as_deref();
     let config = match &scope.selection.name {
         Some(name) => watcher::Config::default().fields(&format!("metadata.name={name}")),
@@ -179,15 +196,20 @@ fn changes(cluster: &Cluster, scope: &Scope, with_pods: bool) -> Changes {
     if scope.selection.includes(Kind::Endpoint) {
         let endpoints = watcher(objects::scoped(cluster, namespace), config.clone());
         changes.push(endpoints.default_backoff().map_ok(|event| Change::Endpoint(Box::new(event))).boxed());
-        if with_pods {
+        if seen.pods.is_some() {
             let config = watcher::Config::default().labels(&scope.pod_selector());
             let pods = watcher(objects::scoped(cluster, namespace), config);
             changes.push(pods.default_backoff().map_ok(|event| Change::Pod(Box::new(event))).boxed());
         }
     }
     if scope.selection.includes(Kind::ServingRuntime) {
-        let runtimes = watcher(objects::scoped(cluster, namespace), config);
+        let runtimes = watcher(objects::scoped(cluster, namespace), config.clone());
         changes.push(runtimes.default_backoff().map_ok(|event| Change::Runtime(Box::new(event))).boxed());
+    }
+    for kind in seen.azure.keys().copied() {
+        let objects = watcher(objects::azure_api(cluster, kind, namespace), config.clone());
+        let change = move |event| Change::Azure(kind, Box::new(event));
+        changes.push(objects.default_backoff().map_ok(change).boxed());
     }
     changes
 }
