@@ -132,7 +132,9 @@ fn spawn(options: &Options, port: u16) -> anyhow::Result<Child> {
     command.env("KUBECONFIG", &options.kubeconfig);
     // The identity of whoever runs the tests is not the operator's.
     let inherited = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("AZURE_"));
-    inherited.for_each(|name| drop(command.env_remove(name)));
+    for name in inherited {
+        command.env_remove(name);
+    }
     command.envs(options.environment.iter().cloned());
     // The mark by which a later run finds what a killed one left behind.
     command.env("MLOPS_CLUSTER_DIRECTORY", &options.cluster).env("MLOPS_CLUSTER_COMPONENT", "mlops-operator");

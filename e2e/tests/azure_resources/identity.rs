@@ -103,7 +103,7 @@ pub(crate) async fn ids_and_keys_are_exported_and_a_stranger_s_secret_is_kept(
     let keys = context.get(&of("secrets", "dev-keys")).await?.unwrap_or_default();
     ensure!(keys["data"].as_object().is_some_and(|data| !data.is_empty()), "{}", keys["metadata"]);
     let stranger = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "theirs"}, "stringData": {"a": "b"}});
-    context.must("POST", &of("secrets", "").trim_end_matches('/').to_owned(), JSON, &stranger).await?;
+    context.must("POST", of("secrets", "").trim_end_matches('/'), JSON, &stranger).await?;
     let mut spec = workspace_spec();
     spec["export"] = json!({"secretName": "theirs"});
     context.make("MLWorkspace", "mlworkspaces", "second", &spec).await?;

@@ -7,9 +7,7 @@ use e2e::azure::{data_spec, workspace_spec};
 use e2e::context::{APPLY, spec};
 use e2e::{Azure, Context, Operator, until};
 use plan::ChildKind;
-use plan::rights::{
-    Right, cluster_rights, config_map_rights, own_namespace_rights, rights, secret_rights,
-};
+use plan::rights::{Right, cluster_rights, config_map_rights, own_namespace_rights, rights, secret_rights};
 use serde_json::{Value, json};
 
 /// Gives a user the rights that the chart gives the operator, as far as `keep` says: in all namespaces, and those of
@@ -164,7 +162,9 @@ async fn azure_objects(context: &Context) -> anyhow::Result<()> {
         spec
     };
     let scale = json!({"minNodeCount": 0, "maxNodeCount": 1});
-    let compute = with(json!({"type": "AmlCompute", "amlCompute": {"vmSize": "Standard_DS3_v2", "scaleSettings": scale}}));
+    let compute = with(
+        json!({"type": "AmlCompute", "amlCompute": {"vmSize": "Standard_DS3_v2", "scaleSettings": scale}}),
+    );
     let uri = "azureml://datastores/workspaceblobstore/paths/churn/model";
     let model = with(json!({"versions": [{"version": "1", "uri": uri, "format": "MLflow"}]}));
     let registry = json!({
