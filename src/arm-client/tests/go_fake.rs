@@ -1,4 +1,5 @@
 //! The client against the official fake server of Go's `armmachinelearning`, which nobody here wrote.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
 //!
 //! `cargo xtask test azure` starts that server and names it in `FAKE_ENDPOINT`.
 use arm::{Cloud, Endpoints, Operation, OperationShape, Progress, ResourceId, Seen, Started};

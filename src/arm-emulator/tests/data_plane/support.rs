@@ -70,7 +70,7 @@ pub(crate) async fn start(options: Options, state: Option<&Path>) -> Emulator {
     if let Storage::Service(service) = &options.storage {
         // As the program's flags do it.
         let host = service.endpoint.split('/').nth(2).unwrap();
-        settings.storage_protocol = "http".to_owned();
+        "http".clone_into(&mut settings.storage_protocol);
         settings.storage_endpoint = host.to_owned();
         settings.storage_account = Some(service.account.clone());
         settings.storage_key = Some(service.key.clone());

@@ -1,4 +1,5 @@
 //! The plan of an Endpoint against a world that behaves like an API server with its controllers.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod elsewhere;
 mod failures;

@@ -109,6 +109,7 @@ fn resolve(model: &Value, status: &Value) -> Result<(ResolvedModel, usize), Refu
 }
 
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "the calls read better")]
 fn lies_at(model: Value, url: &str) {
     let (found, _) = resolve(&model, &json!({})).unwrap();
     assert_eq!(found.url, url, "{model}");
