@@ -19,9 +19,23 @@ use crate::azure::{Environment, Reads};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 
+const WORKSPACE: &str = "Microsoft.MachineLearningServices/workspaces";
+const REGISTRY: &str = "Microsoft.MachineLearningServices/registries";
+
+/// What to give.
+const USAGE: &str = "give the id of a workspace or registry: /subscriptions/S/resourceGroups/G/providers/Microsoft.MachineLearningServices/workspaces/NAME";
+
+/// Whether there are manifests for a type.
+fn is_importable(id: &ResourceId) -> bool {
+    id.is_a(WORKSPACE) || id.is_a(REGISTRY)
+}
+
 /// Writes the manifests.
 pub(crate) async fn run(global: &Global, options: &ImportOptions) -> Result<Outcome, Failure> {
     let id = ResourceId::parse(&options.id).map_err(|error| Failure::Usage(error.to_string()))?;
+    if !is_importable(&id) {
+        return Err(Failure::Usage(USAGE.to_owned()));
+    }
     let environment: Environment = std::env::vars().collect();
     let reads = Reads::connect(&environment, options.azure_ca_file.as_deref())?;
     let namespace = global.namespace.as_deref().unwrap_or("default");
@@ -59,17 +73,14 @@ async fn manifests(
     versions: usize,
     namespace: &str,
 ) -> Result<Vec<Manifest>, Failure> {
-    let (mut bodies, imported) = if id.is_a("Microsoft.MachineLearningServices/workspaces") {
+    let (mut bodies, imported) = if id.is_a(WORKSPACE) {
         let bodies = reading::workspace(reads, id, versions).await?;
         let imported = of_workspace(id, &bodies, namespace);
         (bodies, imported)
-    } else if id.is_a("Microsoft.MachineLearningServices/registries") {
+    } else {
         let bodies = reading::registry(reads, id, versions).await?;
         let imported = of_registry(id, &bodies, namespace);
         (bodies, imported)
-    } else {
-        let message = "give the id of a workspace or registry: /subscriptions/S/resourceGroups/G/providers/Microsoft.MachineLearningServices/workspaces/NAME";
-        return Err(Failure::Usage(message.to_owned()));
     };
     let imported = unique(imported);
     let others: BTreeMap<(String, String), Value> =

@@ -113,8 +113,14 @@ impl Report {
             text.push('\n');
         }
         let Summary { create, update, delete } = self.summary;
+        let refused = self.objects.iter().filter(|object| !object.problems.is_empty()).count();
         // Writing to a string can't fail.
+        if refused > 0 {
+            let _ =
+                writeln!(text, "{refused} of {} objects can't be as their manifests say", self.objects.len());
+        }
         let _ = match &self.hash {
+            _ if create + update + delete == 0 && refused > 0 => Ok(()),
             _ if create + update + delete == 0 => writeln!(text, "nothing is to be done"),
             Some(hash) => {
                 writeln!(text, "{create} to create, {update} to change, {delete} to delete\nplan {hash}")

@@ -138,3 +138,101 @@ async fn differences_from_a_live_azure_are_shown_and_nothing_is_written() {
     );
     assert_eq!(read.unwrap()["tags"]["team"], "fraud", "a plan writes nothing");
 }
+
+const WORKSPACE: &str =
+    "/subscriptions/s1/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/dev";
+
+/// What an API server has, by path; what is not there does not exist.
+fn cluster_contents() -> Value {
+    let group = "/apis/mlops-operator.dev/v1alpha1/namespaces/team";
+    let workspace = json!({"apiVersion": "mlops-operator.dev/v1alpha1", "kind": "MLWorkspace",
+        "metadata": {"name": "dev", "namespace": "team"},
+        "spec": {"environment": "Development", "subscriptionId": "s1", "resourceGroup": "rg", "location": "westeurope"}});
+    let status = json!({"observedGeneration": 3, "id": format!("{WORKSPACE}/data/a/versions/1"),
+        "resources": [{"id": format!("{WORKSPACE}/data/a/versions/1"), "state": "Ready", "owned": true},
+            {"id": format!("{WORKSPACE}/data/old/versions/1"), "state": "Ready", "owned": true}]});
+    let asset = json!({"apiVersion": "mlops-operator.dev/v1alpha1", "kind": "DataAsset",
+        "metadata": {"name": "a", "namespace": "team", "generation": 3, "uid": "1", "finalizers": [api::azure::FINALIZER]},
+        "spec": {}, "status": status});
+    json!({
+        "/api/v1/namespaces/kube-system": {"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+            "metadata": {"name": "kube-system", "uid": "cluster-1"}},
+        format!("{group}/mlworkspaces"): {"apiVersion": "mlops-operator.dev/v1alpha1", "kind": "MLWorkspaceList",
+            "metadata": {}, "items": [workspace]},
+        format!("{group}/dataassets/a"): asset,
+    })
+}
+
+/// A cluster whose API server knows a few objects, and the requests that it got.
+async fn cluster() -> (crate::connect::Cluster, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    let requests = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = std::sync::Arc::clone(&requests);
+    tokio::spawn(async move {
+        let contents = cluster_contents();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") && stream.read_buf(&mut head).await.unwrap() > 0 {}
+            let head = String::from_utf8(head).unwrap();
+            let line = head.lines().next().unwrap();
+            let path = line.split([' ', '?']).nth(1).unwrap();
+            let missing = json!({"apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": "NotFound",
+                "message": "not found", "code": 404});
+            let (status, body) = match contents.get(path) {
+                Some(body) => ("200 OK", body),
+                None => ("404 Not Found", &missing),
+            };
+            seen.lock().unwrap().push(line.to_owned());
+            let body = body.to_string();
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let client = kube::Client::try_from(kube::Config::new(server.parse().unwrap())).unwrap();
+    (crate::connect::Cluster { client, namespace: "team".to_owned(), server }, requests)
+}
+
+#[tokio::test]
+async fn a_live_object_is_compared_and_what_it_no_longer_wants_is_deleted() {
+    let emulator = Emulator::builder().operation_duration(0).rates(None).start().await.unwrap();
+    let (environment, ca) = azure_environment(&emulator);
+    let tags = json!({"mlops-operator-owner": "cluster-1/DataAsset/team/a", "team": "fraud"});
+    let uri = "azureml://datastores/d/paths/p";
+    let dependents = json!({"location": "westeurope", "identity": {"type": "SystemAssigned"}, "properties": {
+        "storageAccount": "/subscriptions/s1/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/a",
+        "keyVault": "/subscriptions/s1/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/a"}});
+    let version =
+        json!({"properties": {"dataType": "uri_file", "dataUri": uri, "tags": tags, "isArchived": false}});
+    for (path, body) in
+        [("", &dependents), ("/data/a/versions/1", &version), ("/data/old/versions/1", &version)]
+    {
+        crate::fixtures::put(&emulator, &ca, &format!("{WORKSPACE}{path}"), body).await.unwrap();
+    }
+    let start = emulator.log().since(0).len();
+    let (cluster, requests) = cluster().await;
+    let reads = Reads::connect(&environment, Some(ca.path())).unwrap();
+    let mut scene = super::cluster::scene(cluster, reads, &environment).await.unwrap();
+    let text = format!(
+        "apiVersion: mlops-operator.dev/v1alpha1\nkind: DataAsset\nmetadata: {{name: a}}\nspec: {{workspaceRef: {{name: \
+         dev}}, version: '1', type: File, uri: '{uri}', tags: {{team: churn}}}}\n"
+    );
+    let report = report(&mut scene, documents::parse("test", &text).unwrap(), "team").await.unwrap();
+    let said = report.render(PLAIN);
+    assert!(said.contains("/properties/tags/team: \"fraud\" -> \"churn\""), "{said}");
+    assert!(
+        said.contains("- DELETE") && said.contains("data/old/versions/1: it is no longer wanted"),
+        "{said}"
+    );
+    assert!(said.contains("0 to create, 1 to change, 1 to delete"), "{said}");
+    let requests = requests.lock().unwrap();
+    assert!(!requests.is_empty() && requests.iter().all(|it| it.starts_with("GET ")), "{requests:?}");
+    let calls = emulator.log().since(0);
+    let writes =
+        calls[start..].iter().filter(|it| it.path.starts_with("/subscriptions/") && it.method != "GET");
+    assert_eq!(writes.count(), 0, "a plan writes nothing");
+}
