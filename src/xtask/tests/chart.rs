@@ -169,7 +169,7 @@ fn both_charts_carry_the_same_definitions() {
     let definitions = render("mlops-operator-crds", &json!({}), &[]).unwrap();
     let definitions: Vec<Value> = serde_saphyr::from_multiple(&definitions).unwrap();
     let own = of_kind(&operator, "CustomResourceDefinition");
-    assert_eq!(own.len(), 2);
+    assert_eq!(own.len(), 7);
     assert_eq!(own, definitions.iter().collect::<Vec<_>>());
     for definition in &definitions {
         assert_eq!(definition["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");

@@ -82,6 +82,30 @@ fn operator_cases() -> Vec<Case> {
     ]
 }
 
+fn azure_cases() -> Vec<Case> {
+    let variable = |name: &str, value: &str| -> &'static str {
+        format!("- name: {name}\n              value: \"{value}\"").leak()
+    };
+    vec![
+        case("azure.identity.type", "WorkloadIdentity", Adds("azure.workload.identity/use: \"true\"")),
+        case("azure.identity.clientId", "c", Adds("azure.workload.identity/client-id: \"c\"")),
+        case("azure.identity.tenantId", "t", Adds("azure.workload.identity/tenant-id: \"t\"")),
+        case("azure.identity.secretName", "sp", Adds("name: sp\n                  key: AZURE_CLIENT_SECRET")),
+        case("azure.subscriptionId", "s", Adds(variable("AZURE_SUBSCRIPTION_ID", "s"))),
+        case("azure.environment", "AzureChinaCloud", Adds("value: AzureChinaCloud")),
+        case("azure.resourceManagerEndpoint", "https://arm:8443", Adds("- port: 8443")),
+        case("azure.resourceManagerAudience", "a", Adds(variable("AZURE_RESOURCE_MANAGER_AUDIENCE", "a"))),
+        case("azure.authorityHost", "https://login:9443", Adds("- port: 9443")),
+        case("azure.caConfigMap", "ca", Adds("--azure-ca-file=/etc/mlops-operator/azure/ca.crt")),
+        case("azure.syncSeconds", 60, Adds("--azure-sync-seconds=60")),
+        case("azure.limitsPercent", 50, Adds("--azure-limits-percent=50")),
+        case("azure.workers", 7, Adds("--azure-workers=7")),
+        case("azure.clusterId", "one", Adds("--cluster-id=one")),
+        case("azure.secrets", true, Adds("resources: [\"secrets\"]")),
+        case("azure.configMaps", true, Adds("resources: [\"configmaps\"]")),
+    ]
+}
+
 fn pod_cases() -> Vec<Case> {
     vec![
         case("podLabels", json!({"x": "z"}), Adds("labels:\n        x: z")),
@@ -128,7 +152,10 @@ fn metrics_cases() -> Vec<Case> {
 }
 
 fn cases() -> Vec<Case> {
-    [image_cases(), operator_cases(), pod_cases(), metrics_cases()].into_iter().flatten().collect()
+    [image_cases(), operator_cases(), azure_cases(), pod_cases(), metrics_cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The values that set one path; an object of monitoring is enabled when another of its values is tried.
@@ -139,6 +166,15 @@ fn values(case: &Case) -> Value {
         place = &mut place[part];
     }
     *place = case.value.clone();
+    match case.path {
+        "azure.identity.secretName" => values["azure"]["identity"]["type"] = json!("ClientSecret"),
+        "azure.identity.clientId" => values["azure"]["identity"]["type"] = json!("WorkloadIdentity"),
+        "azure.identity.tenantId" | "azure.identity.type" => {
+            values["azure"]["identity"]["type"] = json!("WorkloadIdentity");
+            values["azure"]["identity"]["clientId"] = json!("c");
+        }
+        _ => {}
+    }
     if let Some(rest) = case.path.strip_prefix("metrics.")
         && let Some((object, _)) = rest.split_once('.')
     {
