@@ -152,7 +152,9 @@ fn shape(body: &Value) -> Vec<String> {
 fn readiness(before: &[Version], version: &Version) -> Option<String> {
     let body = &version.body;
     let speaks_of_spec = body["status"]["observedGeneration"] == body["metadata"]["generation"];
-    if !holds(body, "Ready") || !speaks_of_spec {
+    // What runs in Azure has no Deployment.
+    let is_here = matches!(body["spec"]["target"]["type"].as_str(), None | Some("Kubernetes"));
+    if !holds(body, "Ready") || !speaks_of_spec || !is_here {
         return None;
     }
     let deployments: Vec<&Version> =

@@ -1,5 +1,5 @@
 //! What the API server refuses and accepts while no operator runs.
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use e2e::Context;
 use e2e::context::{JSON, manifest, spec};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
     let onnx = "container applies to the formats MLflow, Triton and Custom; for ONNX name a ServingRuntime";
     vec![
         (json!({"model": null}), "spec.model: Required value"),
-        (json!({"model": {"format": "ONNX"}}), "spec.model.uri: Required value"),
+        (json!({"model": {"format": "ONNX"}}), "model needs one of uri and modelRef"),
         (json!({"model": {"uri": "https://a/b"}}), "spec.model.format: Required value"),
         (
             json!({"model": {"uri": "https://a/b", "format": "Pickle"}}),
@@ -45,8 +45,9 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
             json!({"model": {"uri": "https://a/b", "format": "ONNX", "digest": "md5:0123"}}),
             "spec.model.digest",
         ),
-        (json!({"mode": "Batch"}), "spec.mode: Unsupported value"),
-        (json!({"target": {"type": "ManagedOnline"}}), "spec.target.type: Unsupported value"),
+        (json!({"mode": "Batch"}), "mode Batch goes with the target ManagedBatch"),
+        (json!({"target": {"type": "ManagedOnline"}}), "a target in Azure needs target.workspaceRef"),
+        (json!({"target": {"type": "Mainframe"}}), "spec.target.type: Unsupported value"),
         (json!({"runtimeRef": {"name": ""}}), "spec.runtimeRef.name"),
         (json!({"runtimeRef": {}}), "spec.runtimeRef.name: Required value"),
         (json!({"container": {"image": "a:1"}}), onnx),
@@ -186,10 +187,13 @@ pub(crate) async fn valid_objects_and_samples_are_accepted(context: &mut Context
     for entry in std::fs::read_dir(&folder)? {
         let text = std::fs::read_to_string(entry?.path())?;
         let body: Value = serde_saphyr::from_str(&text)?;
-        let path = if body["kind"] == "Endpoint" { context.endpoint("") } else { context.runtime("") };
+        let crds = api::crds();
+        let names = |kind: &Value| crds.iter().map(|crd| &crd.spec.names).find(|names| *kind == names.kind);
+        let names = names(&body["kind"]).with_context(|| format!("{} is no kind of ours", body["kind"]))?;
+        let path = context.own(&names.plural, "");
         context.must("POST", &format!("{path}?fieldValidation=Strict"), JSON, &body).await?;
         samples += 1;
     }
-    ensure!(samples >= 4, "only {samples} samples in {}", folder.display());
+    ensure!(samples >= 16, "only {samples} samples in {}", folder.display());
     Ok(())
 }
