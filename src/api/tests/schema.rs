@@ -29,7 +29,7 @@ fn walk(schema: &Value, path: &str, unbounded: &mut Vec<String>) {
     let bounded = match schema["type"].as_str() {
         Some("string") => has("enum") || has("maxLength"),
         Some("array") => has("maxItems"),
-        Some("integer") => has("minimum") && has("maximum"),
+        Some("integer" | "number") => has("minimum") && has("maximum"),
         Some("object") => has("properties") || has("maxProperties"),
         Some("boolean") => true,
         _ => false,
@@ -229,7 +229,7 @@ fn nonsense_in_an_endpoint_is_refused_with_a_sentence() {
         ),
         ("churn", json!({"rollout": {"progressDeadlineSeconds": 1}}), "minimum"),
         ("churn", json!({"replicas": 2}), "unknown field"),
-        ("churn", json!({"mode": "Batch"}), "is none of"),
+        ("churn", json!({"mode": "Batch"}), "mode Batch goes with the target ManagedBatch"),
     ];
     refuse(&refused);
 }
