@@ -68,7 +68,14 @@ impl Folder {
     }
 
     fn sleep(&self, lifetime: Lifetime) -> Child {
-        process::spawn("sleep", &self.0, lifetime, Command::new("sleep").arg("600")).unwrap()
+        let child = process::spawn("sleep", &self.0, lifetime, Command::new("sleep").arg("600")).unwrap();
+        // The kernel shows the environment of a process only some moments after its program has started.
+        let pid = i32::try_from(child.id()).unwrap();
+        process::wait_until("the mark of a process", Duration::from_secs(5), || {
+            Ok(process::of(&self.0).iter().any(|process| process.pid == pid))
+        })
+        .unwrap();
+        child
     }
 }
 

@@ -40,27 +40,40 @@ fn a_changed_and_an_orphaned_file_are_stale() {
 fn every_sample_is_what_its_type_reads() {
     for output in samples::outputs(&cache::repository(), &kinds()).unwrap() {
         let value: Value = serde_saphyr::from_str(&output.contents).unwrap();
-        let back = match value["kind"].as_str().unwrap() {
-            "Endpoint" => {
-                serde_json::to_value(serde_json::from_value::<api::Endpoint>(value.clone()).unwrap())
-            }
-            "ServingRuntime" => {
-                serde_json::to_value(serde_json::from_value::<api::ServingRuntime>(value.clone()).unwrap())
-            }
+        let kind = value["kind"].as_str().unwrap();
+        let back = match kind {
+            "Compute" => read::<api::Compute>(&value),
+            "DataAsset" => read::<api::DataAsset>(&value),
+            "Endpoint" => read::<api::Endpoint>(&value),
+            "MLWorkspace" => read::<api::MLWorkspace>(&value),
+            "Model" => read::<api::Model>(&value),
+            "ModelRegistry" => read::<api::ModelRegistry>(&value),
+            "ServingRuntime" => read::<api::ServingRuntime>(&value),
             kind => panic!("{kind} has no type here"),
         };
-        assert_contains(&back.unwrap(), &value, &output.path);
+        assert_contains(&back, &value, &output.path);
     }
+}
+
+/// What a type makes of a value that it reads.
+fn read<T: serde::de::DeserializeOwned + serde::Serialize>(value: &Value) -> Value {
+    serde_json::to_value(serde_json::from_value::<T>(value.clone()).unwrap()).unwrap()
 }
 
 /// Every field of `part` is in `whole` with the same value.
 fn assert_contains(whole: &Value, part: &Value, path: &Path) {
-    if let Value::Object(part) = part {
-        for (key, value) in part {
-            assert_contains(&whole[key], value, &path.join(key));
+    match (whole, part) {
+        (_, Value::Object(part)) => {
+            for (key, value) in part {
+                assert_contains(&whole[key], value, &path.join(key));
+            }
         }
-    } else {
-        assert_eq!(whole, part, "{}", path.display());
+        (Value::Array(whole), Value::Array(part)) if whole.len() == part.len() => {
+            for (index, value) in part.iter().enumerate() {
+                assert_contains(&whole[index], value, &path.join(index.to_string()));
+            }
+        }
+        _ => assert_eq!(whole, part, "{}", path.display()),
     }
 }
 
@@ -93,7 +106,7 @@ fn a_description_stands_above_its_field_in_lists_too() {
 fn the_reference_lists_every_field_rule_and_reason() {
     let text = reference::output(&kinds()).contents;
     for expected in [
-        "| `spec.model.uri` | string | required; 1 to 2048 characters |",
+        "| `spec.model.uri` | string | 1 to 2048 characters |",
         "| `spec.container.env[].name` | string | required;",
         "| `spec.supportedFormats` | list of string | required; one of `ONNX`, `MLflow`, `Triton`, `Custom`; 1 to 8 items |",
         "| `spec.drainSeconds` | integer | 0 to 600; default `5` |",
