@@ -51,7 +51,35 @@ pub(super) fn check(root: &Path, files: &[File]) -> anyhow::Result<Vec<Problem>>
     for layer in LAYERS.iter().filter(|layer| !layer.never.is_empty()) {
         problems.extend(forbidden(layer.name, &tree(root, layer.name)?));
     }
+    problems.extend(compiled_twice(&features(root, "normal,build")?, &features(root, "normal,build,dev")?));
     Ok(problems)
+}
+
+/// Every package of the workspace with its version and features, one a line.
+fn features(root: &Path, edges: &str) -> anyhow::Result<String> {
+    let mut command = shell::cargo();
+    command.current_dir(root).args(["tree", "--workspace", "--edges", edges]);
+    command.args(["--prefix", "none", "--format", "{p}|{f}"]);
+    shell::output(&mut command)
+}
+
+/// Packages that have other features in a build of the tests than in one of the programs: they, and all above them,
+/// would compile twice.
+pub(super) fn compiled_twice(programs: &str, tests: &str) -> Vec<Problem> {
+    let lines = |tree: &str| -> BTreeSet<String> {
+        tree.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+    };
+    let package = |line: &str| line.split('|').next().unwrap_or_default().to_owned();
+    let programs = lines(programs);
+    let known: BTreeSet<String> = programs.iter().map(|line| package(line)).collect();
+    let message = |line: String| {
+        format!("tests add features to a dependency, which then compiles twice; add them here too: {line}")
+    };
+    lines(tests)
+        .into_iter()
+        .filter(|line| known.contains(&package(line)) && !programs.contains(line))
+        .map(|line| Problem::new("dependencies", "e2e/Cargo.toml", message(line)))
+        .collect()
 }
 
 /// Every crate is a folder of its own name, has a place in the table, and obeys the lints of the workspace.

@@ -1,5 +1,5 @@
 //! Each rule of tidy fails on what it forbids, and on nothing beside it.
-use super::dependencies::{forbidden, manifests};
+use super::dependencies::{compiled_twice, forbidden, manifests};
 use super::*;
 
 fn rules(path: &str, text: &str) -> Vec<&'static str> {
@@ -82,6 +82,16 @@ fn a_client_in_plan_is_found_wherever_it_comes_from() {
     assert_eq!(problems.len(), 1);
     assert!(problems[0].message.starts_with("must never see kube-client"));
     assert!(forbidden("plan", "plan v0.1.0\nkube v5.0.0\nkube-core v5.0.0\n").is_empty());
+}
+
+#[test]
+fn a_dependency_that_compiles_twice_is_found() {
+    let programs = "plan v0.1.0|\ntokio v1.54.1|net,time\ntokio v1.54.1|net,time (*)\n";
+    let tests = "insta v1.49.0|\nplan v0.1.0|\ntokio v1.54.1|net,test-util,time\n";
+    let problems = compiled_twice(programs, tests);
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].message.ends_with("tokio v1.54.1|net,test-util,time"));
+    assert!(compiled_twice(programs, programs).is_empty());
 }
 
 #[test]
