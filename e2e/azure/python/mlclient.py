@@ -39,13 +39,13 @@ CLOUD = {
 }
 
 
-def client(workspace=None, registry=None):
+def client(workspace=None, registry=None, group=GROUP):
     """An MLClient of a workspace, of a registry, or of the resource group."""
     where = {"registry_name": registry} if registry else {}
     return MLClient(
         emulator.credential(),
         emulator.SUBSCRIPTION,
-        GROUP,
+        group,
         workspace,
         enable_telemetry=False,
         polling_interval=POLL,

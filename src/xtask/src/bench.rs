@@ -17,6 +17,22 @@ pub enum Arguments {
         #[arg(long, default_value_t = 180)]
         idle_seconds: u32,
     },
+    /// What N workspaces and N models cost in an emulated Azure with the limits of the real one: time to Ready against
+    /// the least that the limits allow, calls, CPU, memory, and one settled period.
+    Azure {
+        /// Numbers of MLWorkspaces, one after the other; each MLWorkspace has a Model with one version beside it.
+        #[arg(long, value_delimiter = ',', default_values_t = [50, 200, 1000])]
+        resources: Vec<u32>,
+        /// How often the operator reads everything again; one such period is watched once all are ready.
+        #[arg(long, default_value_t = 900)]
+        sync_seconds: u32,
+        /// How long Azure takes to make a workspace.
+        #[arg(long, default_value_t = 10.0)]
+        operation_seconds: f64,
+        /// End each run when all are ready.
+        #[arg(long)]
+        without_idle: bool,
+    },
     /// What the model server adds to ONNX Runtime's own time.
     ModelServer,
 }
@@ -29,6 +45,19 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let programs = image::binary::build(&["bench-reconcile", "mlops-operator"], false)?;
             let bench = programs.first().context("cargo built no bench")?;
             shell::run(Command::new(bench).args([endpoints.to_string(), idle_seconds.to_string()]))
+        }
+        Arguments::Azure { resources, sync_seconds, operation_seconds, without_idle } => {
+            tools::ensure_only(&[tools::Module::Kubernetes, tools::Module::Etcd])?;
+            let programs = image::binary::build(&["bench-azure", "mlops-operator"], false)?;
+            let bench = programs.first().context("cargo built no bench")?;
+            let numbers: Vec<String> = resources.iter().map(u32::to_string).collect();
+            let arguments = [
+                numbers.join(","),
+                sync_seconds.to_string(),
+                operation_seconds.to_string(),
+                (!without_idle).to_string(),
+            ];
+            shell::run(Command::new(bench).args(arguments))
         }
         Arguments::ModelServer => {
             let library = python::onnxruntime_library()?;

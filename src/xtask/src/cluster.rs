@@ -21,6 +21,7 @@ mod teardown;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use certificate::Authority;
 pub use control_plane::ControlPlane;
 pub use process::Lifetime;
 

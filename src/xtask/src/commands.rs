@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, cluster, demo, generate, image, lint, test, tidy};
+use crate::{bench, cluster, demo, faults, generate, image, lint, test, tidy};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Builds, tests and shows the mlops-operator.", version)]
@@ -33,6 +33,9 @@ enum Verb {
     /// Measure, and print JSON and a table.
     #[command(subcommand)]
     Bench(bench::Arguments),
+    /// Run the rows of faults at full size.
+    #[command(subcommand)]
+    Faults(faults::Arguments),
 }
 
 /// Runs one verb and prints the closing line; the exit code is 0 for `ok`, 1 for a failure, 2 for wrong usage.
@@ -54,6 +57,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Demo(arguments) => ("demo", demo::run(&arguments)),
         Verb::Test(arguments) => ("test", test::run(&arguments)),
         Verb::Bench(arguments) => ("bench", bench::run(&arguments)),
+        Verb::Faults(arguments) => ("faults", faults::run(&arguments)),
     };
     let elapsed = crate::progress::seconds(started.elapsed());
     match result {

@@ -9,6 +9,7 @@ use crate::cluster::{self, Cluster, say};
 use crate::{cache, image, progress};
 
 pub mod address;
+pub mod azure;
 pub mod install;
 pub mod kubectl;
 pub mod load;
@@ -16,9 +17,10 @@ pub mod rows;
 pub mod store;
 
 use address::Address;
+use azure::{Azure, Online};
 use kubectl::{apply, kubectl};
 use load::Load;
-use rows::Rows;
+use rows::{Comparison, Rows};
 
 /// The Endpoint of `config/samples/endpoint.yaml`, and the namespace that it goes to.
 const ENDPOINT: &str = "breast-cancer";
@@ -61,7 +63,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     progress::step("kubectl apply -f config/samples/endpoint.yaml, and wait until it is ready", || {
         let sample = cache::repository().join("config/samples/endpoint.yaml");
         kubectl(&cluster, NAMESPACE, &["apply", "-f", &sample.to_string_lossy()])?;
-        wait_until_ready(&cluster)
+        wait_until_ready(&cluster, ENDPOINT)
     })?;
     let address = Address::of(&cluster, NAMESPACE, ENDPOINT, arguments.context.is_some())?;
     let url = format!("{}/v2/models/{ENDPOINT}/infer", address.base());
@@ -70,11 +72,28 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         compare(&rows, &url, "1")
     })?;
     roll_over(&cluster, &rows, &url)?;
+    in_azure(&cluster, arguments, &rows)?;
     say_what_is_next(&cluster, arguments, address.base())
 }
 
-fn wait_until_ready(cluster: &Cluster) -> anyhow::Result<()> {
-    let endpoint = format!("endpoint.mlops-operator.dev/{ENDPOINT}");
+/// The same model in an Azure: registered there, served there, and scored by the official SDK.
+fn in_azure(cluster: &Cluster, arguments: &Arguments, rows: &Rows) -> anyhow::Result<()> {
+    let azure = Azure::start(cluster, arguments.context.is_some())?;
+    azure.introduce(cluster)?;
+    let endpoint = format!("{ENDPOINT}-azure");
+    progress::step("kubectl apply -f config/demo/azure.yaml, and wait until Azure serves the model", || {
+        let manifest = cache::repository().join("config/demo/azure.yaml");
+        kubectl(cluster, NAMESPACE, &["apply", "-f", &manifest.to_string_lossy()])?;
+        wait_until_ready(cluster, &endpoint)
+    })?;
+    progress::step("score the rows with the official SDK, and compare with scikit-learn", || {
+        let online = Online { group: ENDPOINT, workspace: ENDPOINT, name: &endpoint };
+        show(&azure.score(&online, rows, "1")?, "1", rows.tolerance)
+    })
+}
+
+fn wait_until_ready(cluster: &Cluster, name: &str) -> anyhow::Result<()> {
+    let endpoint = format!("endpoint.mlops-operator.dev/{name}");
     let waited = kubectl(cluster, NAMESPACE, &["wait", "--for=condition=Ready", &endpoint, PATIENCE]);
     waited.map(drop).map_err(|error| {
         let seen = kubectl(cluster, NAMESPACE, &["get", &endpoint, "-o", "jsonpath={.status.conditions}"]);
@@ -82,21 +101,24 @@ fn wait_until_ready(cluster: &Cluster) -> anyhow::Result<()> {
     })
 }
 
-/// Scores every row, prints some, and fails where an answer is not scikit-learn's own.
+/// Scores every row, and shows what came back.
 fn compare(rows: &Rows, url: &str, version: &str) -> anyhow::Result<()> {
-    let comparison = rows.compare(url, version)?;
+    show(&rows.compare(url, version)?, version, rows.tolerance)
+}
+
+/// Prints some rows, and fails where an answer is not scikit-learn's own.
+fn show(comparison: &Comparison, version: &str, tolerance: f64) -> anyhow::Result<()> {
     eprintln!("    {:<8} {:>14} {:>14} {:>10}", "row", "endpoint", "scikit-learn", "difference");
     for line in comparison.lines.iter().take(SHOWN) {
         let difference = (line.answered - line.expected).abs();
         eprintln!("    {:<8} {:>14.9} {:>14.9} {difference:>10.1e}", line.id, line.answered, line.expected);
     }
     eprintln!(
-        "    version {version}: {} rows, the largest difference of a probability is {:.1e} (allowed: {:.0e})",
+        "    version {version}: {} rows, the largest difference of a probability is {:.1e} (allowed: {tolerance:.0e})",
         comparison.lines.len(),
         comparison.largest,
-        rows.tolerance
     );
-    if comparison.largest > rows.tolerance {
+    if comparison.largest > tolerance {
         bail!("version {version} does not answer as scikit-learn does: {:.1e} apart", comparison.largest);
     }
     Ok(())
@@ -116,7 +138,7 @@ fn roll_over(cluster: &Cluster, rows: &Rows, url: &str) -> anyhow::Result<()> {
         let patch = json!({"spec": {"model": model}}).to_string();
         let endpoint = format!("endpoint.mlops-operator.dev/{ENDPOINT}");
         kubectl(cluster, NAMESPACE, &["patch", &endpoint, "--type=merge", "--patch", &patch])?;
-        wait_until_ready(cluster)?;
+        wait_until_ready(cluster, ENDPOINT)?;
         wait_until_old_pods_are_gone(cluster)
     });
     let outcome = load.stop();
@@ -188,7 +210,8 @@ fn say_what_is_next(cluster: &Cluster, arguments: &Arguments, base: &str) -> any
         say(&format!("  cargo xtask cluster down --name {}", arguments.name));
     } else {
         say("To remove what the demo added:");
-        say("  kubectl delete -f config/samples/endpoint.yaml");
+        say("  kubectl delete -f config/demo/azure.yaml -f config/samples/endpoint.yaml");
+        say(&format!("  kubectl delete namespace {}", azure::NAMESPACE));
         say(&format!("  kubectl -n {NAMESPACE} delete deployment,service,configmap {}", store::NAME));
         say(&format!("  helm -n {} uninstall {}", install::NAMESPACE, install::RELEASE));
     }

@@ -45,6 +45,9 @@ pub enum Component {
     /// The model server.
     #[value(name = "mlops-model-server")]
     ModelServer,
+    /// The emulator of Azure, which runs the model server for its deployments. The chart does not know it.
+    #[value(name = "arm-emulator")]
+    ArmEmulator,
 }
 
 /// An image that was written.
@@ -81,30 +84,52 @@ pub fn folder() -> anyhow::Result<PathBuf> {
 /// Builds the programs and writes their images; the same programs give the same bytes.
 pub fn build(components: &[Component], release: bool, folder: &Path) -> anyhow::Result<Vec<Built>> {
     let names: Vec<&str> = components.iter().map(|component| component.name()).collect();
+    let mut programs: Vec<&str> =
+        components.iter().flat_map(|component| component.programs()).copied().collect();
+    programs.sort_unstable();
+    programs.dedup();
     let binaries =
-        progress::step(&format!("compile {}", names.join(" and ")), || binary::build(&names, release))?;
+        progress::step(&format!("compile {}", names.join(" and ")), || binary::build(&programs, release))?;
+    let binaries: BTreeMap<&str, PathBuf> = programs.into_iter().zip(binaries).collect();
     let labels = Labels::of_checkout();
-    let write = |(component, binary): (&Component, &PathBuf)| {
-        let stripped = binary::strip(binary, &folder.join(format!("{}.stripped", component.name())))?;
-        let mut image = component.image(&stripped, &labels)?;
-        image.files.extend(oci::program(component.program(), &stripped)?);
+    let write = |component: &Component| {
+        let mut image = component.image(&labels)?;
+        let stripped = folder.join(format!("{}.stripped", component.name()));
+        std::fs::create_dir_all(&stripped)?;
+        for name in component.programs() {
+            let program = binary::strip(&binaries[name], &stripped.join(name))?;
+            image.files.extend(oci::program(path_of(name), &program)?);
+        }
         let archive = folder.join(format!("{}.tar", component.name()));
         let digest = image.write(&archive)?;
-        std::fs::remove_file(&stripped).context("failed to remove the stripped program")?;
+        std::fs::remove_dir_all(&stripped).context("failed to remove the stripped programs")?;
         Ok(Built { reference: image.reference, archive, digest })
     };
-    progress::step("write the images", || components.iter().zip(&binaries).map(write).collect())
+    progress::step("write the images", || components.iter().map(write).collect())
+}
+
+/// Where a program is in an image.
+fn path_of(program: &str) -> String {
+    format!("/usr/bin/{program}")
 }
 
 impl Component {
     /// Every component.
-    pub const ALL: [Self; 2] = [Self::Operator, Self::ModelServer];
+    pub const ALL: [Self; 3] = [Self::Operator, Self::ModelServer, Self::ArmEmulator];
+    /// Those that the chart runs.
+    pub const CHART: [Self; 2] = [Self::Operator, Self::ModelServer];
 
-    /// The name of its program.
+    /// Its name.
     pub fn name(self) -> &'static str {
+        self.programs()[0]
+    }
+
+    /// Its programs; the first is what the image runs.
+    fn programs(self) -> &'static [&'static str] {
         match self {
-            Self::Operator => "mlops-operator",
-            Self::ModelServer => "mlops-model-server",
+            Self::Operator => &["mlops-operator"],
+            Self::ModelServer => &["mlops-model-server"],
+            Self::ArmEmulator => &["arm-emulator", "mlops-model-server"],
         }
     }
 
@@ -113,6 +138,7 @@ impl Component {
         match self {
             Self::Operator => "mlops-operator.dev/operator",
             Self::ModelServer => "mlops-operator.dev/model-server",
+            Self::ArmEmulator => "mlops-operator.dev/arm-emulator",
         }
     }
 
@@ -120,6 +146,9 @@ impl Component {
         match self {
             Self::Operator => "Serves machine-learning models on Kubernetes, declared as custom resources.",
             Self::ModelServer => "Serves one ONNX model with the Open Inference Protocol v2.",
+            Self::ArmEmulator => {
+                "Answers as Azure Machine Learning does, for tests and for a laptop without Azure."
+            }
         }
     }
 
@@ -127,17 +156,12 @@ impl Component {
         match self {
             Self::Operator => "Apache-2.0",
             // ONNX Runtime comes along.
-            Self::ModelServer => "Apache-2.0 AND MIT",
+            Self::ModelServer | Self::ArmEmulator => "Apache-2.0 AND MIT",
         }
     }
 
-    /// Where its program is in the image.
-    fn program(self) -> String {
-        format!("/usr/bin/{}", self.name())
-    }
-
-    /// The image, its libraries still missing where they are only found by looking at the program.
-    fn image(self, program: &Path, labels: &Labels) -> anyhow::Result<Image> {
+    /// The image without its programs and the libraries that are only found by looking at them.
+    fn image(self, labels: &Labels) -> anyhow::Result<Image> {
         let sources = cache::repository();
         let own = sources.join("config/images");
         let mut files = vec![
@@ -147,9 +171,8 @@ impl Component {
             File::copy("/etc/nsswitch.conf", own.join("nsswitch.conf"), 0o644),
             File::copy("/LICENSE", sources.join("LICENSE"), 0o644),
             File::folder("/tmp", 0o1777),
-            File::copy(self.program(), program, 0o755),
         ];
-        if self == Self::ModelServer {
+        if self.programs().contains(&"mlops-model-server") {
             let library = python::onnxruntime_library()?;
             files.extend(oci::program("/usr/lib/libonnxruntime.so", &library)?);
         }
@@ -160,7 +183,7 @@ impl Component {
         Ok(Image {
             reference: format!("{}:{}", self.repository(), env!("CARGO_PKG_VERSION")),
             files,
-            entrypoint: vec![self.program()],
+            entrypoint: vec![path_of(self.name())],
             user: USER.to_owned(),
             labels: labels.of(self),
             ..Image::default()

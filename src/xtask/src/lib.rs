@@ -10,6 +10,7 @@ pub mod cache;
 pub mod cluster;
 mod commands;
 pub mod demo;
+pub mod faults;
 pub mod generate;
 pub mod image;
 pub mod lint;

@@ -75,10 +75,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// A compiled test program.
-struct TestProgram {
-    package: PathBuf,
-    name: String,
-    executable: PathBuf,
+pub(crate) struct TestProgram {
+    pub(crate) package: PathBuf,
+    pub(crate) name: String,
+    pub(crate) executable: PathBuf,
 }
 
 impl TestProgram {
@@ -100,7 +100,7 @@ impl TestProgram {
 }
 
 /// Builds every program and every test of the workspace.
-fn build() -> anyhow::Result<Vec<TestProgram>> {
+pub(crate) fn build() -> anyhow::Result<Vec<TestProgram>> {
     shell::run(shell::cargo().args(["build", "--workspace", "--bins"]))?;
     let mut command = shell::cargo();
     command.args(["test", "--workspace", "--no-run", "--message-format=json-render-diagnostics"]);

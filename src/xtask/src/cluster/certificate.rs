@@ -8,21 +8,21 @@ use rcgen::{
 };
 
 /// A certificate authority in a folder.
-pub(super) struct Authority {
+pub(crate) struct Authority {
     folder: PathBuf,
     issuer: Issuer<'static, KeyPair>,
 }
 
 /// Where a certificate and its key are.
 #[derive(Debug, Clone)]
-pub(super) struct Pair {
-    pub(super) certificate: PathBuf,
-    pub(super) key: PathBuf,
+pub(crate) struct Pair {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 impl Authority {
     /// Makes a new authority and writes its certificate and key.
-    pub(super) fn create(folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn create(folder: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let parameters = Self::parameters();
         let key = KeyPair::generate()?;
@@ -53,7 +53,7 @@ impl Authority {
     }
 
     /// The authority's own certificate.
-    pub(super) fn certificate(&self) -> PathBuf {
+    pub(crate) fn certificate(&self) -> PathBuf {
         self.folder.join("ca.crt")
     }
 
@@ -68,7 +68,7 @@ impl Authority {
     }
 
     /// A certificate to be called under these names and addresses; it can call others too.
-    pub(super) fn server(
+    pub(crate) fn server(
         &self,
         name: &str,
         user: &str,

@@ -14,7 +14,7 @@ pub const RELEASE: &str = "mlops-operator";
 
 /// Builds and loads the images, and installs or upgrades the chart with its default values.
 pub fn install(cluster: &Cluster) -> anyhow::Result<()> {
-    let images = image::build(&Component::ALL, false, &image::folder()?)?;
+    let images = image::build(&Component::CHART, false, &image::folder()?)?;
     progress::step("load the images into the cluster", || {
         images.iter().try_for_each(|image| cluster.load_image(&image.archive))
     })?;

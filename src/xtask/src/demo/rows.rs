@@ -73,7 +73,8 @@ pub fn score(client: &Agent, url: &str, request: &str) -> anyhow::Result<Vec<f64
     probabilities(&text).with_context(|| format!("an answer without probabilities: {text}"))
 }
 
-fn probabilities(text: &str) -> Option<Vec<f64>> {
+/// The probabilities in an answer of the Open Inference Protocol.
+pub fn probabilities(text: &str) -> Option<Vec<f64>> {
     let answer: Value = serde_json::from_str(text).ok()?;
     let output = answer["outputs"].as_array()?.iter().find(|output| output["name"] == "probabilities")?;
     output["data"].as_array()?.iter().map(Value::as_f64).collect()
@@ -115,11 +116,18 @@ impl Rows {
     /// Scores every row and compares with scikit-learn's answers of a version.
     pub fn compare(&self, url: &str, version: &str) -> anyhow::Result<Comparison> {
         let client = client(true);
+        let score = |row: &Row| score(&client, url, &row.request.to_string());
+        let answers = self.rows.iter().map(score).collect::<anyhow::Result<Vec<_>>>()?;
+        self.compare_answers(&answers, version)
+    }
+
+    /// Compares an answer to each row, in the order of the rows, with scikit-learn's of a version.
+    pub fn compare_answers(&self, answers: &[Vec<f64>], version: &str) -> anyhow::Result<Comparison> {
+        ensure!(answers.len() == self.rows.len(), "{} answers to {} rows", answers.len(), self.rows.len());
         let mut comparison = Comparison { lines: Vec::new(), largest: 0.0 };
-        for row in &self.rows {
+        for (row, answered) in self.rows.iter().zip(answers) {
             let expected = row.expected(version)?;
-            let answered = score(&client, url, &row.request.to_string())?;
-            comparison.largest = comparison.largest.max(distance(&answered, expected));
+            comparison.largest = comparison.largest.max(distance(answered, expected));
             comparison.lines.push(Line {
                 id: row.request["id"].as_str().unwrap_or_default().to_owned(),
                 answered: answered.last().copied().unwrap_or(f64::NAN),

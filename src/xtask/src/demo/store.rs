@@ -58,7 +58,7 @@ fn write_image() -> anyhow::Result<PathBuf> {
     Ok(archive)
 }
 
-fn objects(files: &BTreeMap<String, Vec<u8>>) -> Vec<Value> {
+pub(super) fn objects(files: &BTreeMap<String, Vec<u8>>) -> Vec<Value> {
     let data: BTreeMap<&String, ByteString> =
         files.iter().map(|(name, bytes)| (name, ByteString(bytes.clone()))).collect();
     let metadata = json!({"name": NAME, "labels": {"app.kubernetes.io/name": NAME}});
