@@ -56,6 +56,8 @@ struct Level {
     tokens: f64,
     at: Instant,
     closed_until: Option<Instant>,
+    /// Whether the last call was not answered.
+    silent: bool,
 }
 
 /// The bucket stays closed for longer than the caller waits.
@@ -65,7 +67,8 @@ pub(crate) struct Closed(pub(crate) Duration);
 impl Bucket {
     fn new(limit: Limit) -> Self {
         let tokens = f64::from(limit.burst.max(1));
-        let level = Mutex::new(Level { limit, tokens, at: Instant::now(), closed_until: None });
+        let level =
+            Mutex::new(Level { limit, tokens, at: Instant::now(), closed_until: None, silent: false });
         Self { queue: tokio::sync::Mutex::default(), level }
     }
 
@@ -98,6 +101,22 @@ impl Bucket {
         level.at = level.at.max(until);
     }
 
+    /// A call was not answered, or by a server in trouble. When that is over, calls flow as fast as the bucket fills:
+    /// all that have waited would otherwise come at once.
+    pub(crate) fn unanswered(&self) {
+        let mut level = self.level();
+        level.silent = true;
+        level.drain();
+    }
+
+    /// A call was answered.
+    pub(crate) fn answered(&self) {
+        let mut level = self.level();
+        if std::mem::take(&mut level.silent) {
+            level.drain();
+        }
+    }
+
     /// Takes the server's word for how few calls are left.
     pub(crate) fn lower_to(&self, left: f64) {
         let mut level = self.level();
@@ -118,6 +137,11 @@ impl Bucket {
 impl Level {
     fn closed_for(&self) -> Duration {
         self.closed_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
+    }
+
+    fn drain(&mut self) {
+        self.fill();
+        self.tokens = 0.0;
     }
 
     fn fill(&mut self) {

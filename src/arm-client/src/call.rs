@@ -136,7 +136,8 @@ impl Session {
         for last in [false, true] {
             let waited = if has_turn { Duration::ZERO } else { self.turn(&bucket, request.what).await? };
             has_turn = false;
-            let answer = self.attempt(&request, token.expose(), waited).await?;
+            let answer = self.attempt(&request, token.expose(), waited).await;
+            let answer = answer.inspect_err(|_| bucket.unanswered())?;
             heed(&bucket, &request.method, &answer);
             let other_tenant =
                 answer.arm_error().is_some_and(|error| arm::classify(401, &error) == ErrorClass::WrongTenant);
@@ -275,6 +276,11 @@ fn beginning(bytes: &[u8]) -> String {
 
 /// Closes or lowers a bucket as an answer says.
 fn heed(bucket: &Bucket, method: &Method, answer: &Response) {
+    if answer.status >= 500 {
+        bucket.unanswered();
+        return;
+    }
+    bucket.answered();
     if answer.status == 429 {
         let error = answer.arm_error().unwrap_or_default();
         // A resource that is busy says nothing about the other resources.

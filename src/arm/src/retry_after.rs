@@ -8,13 +8,16 @@ use jiff::Timestamp;
 const LONGEST: Duration = Duration::from_hours(1);
 
 /// The wait that the headers ask for: the more exact ones in milliseconds first, then `Retry-After` in seconds or as
-/// an HTTP date, of which those in the past mean no wait.
+/// an HTTP date, of which those in the past mean no wait. A date is of the server's clock, which the header `Date` tells.
 pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let milliseconds = |name: &str| text(name).and_then(|text| text.parse().ok()).map(Duration::from_millis);
     milliseconds("retry-after-ms")
         .or_else(|| milliseconds("x-ms-retry-after-ms"))
-        .or_else(|| text("retry-after").and_then(|text| seconds_or_date(text, now)))
+        .or_else(|| {
+            let server = text("date").and_then(date).unwrap_or(now);
+            text("retry-after").and_then(|text| seconds_or_date(text, server))
+        })
         .map(|wait| wait.min(LONGEST))
 }
 
@@ -22,8 +25,11 @@ fn seconds_or_date(text: &str, now: Timestamp) -> Option<Duration> {
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
     }
-    let until = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    Some(Duration::try_from(until.duration_since(now)).unwrap_or_default())
+    Some(Duration::try_from(date(text)?.duration_since(now)).unwrap_or_default())
+}
+
+fn date(text: &str) -> Option<Timestamp> {
+    Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp())
 }
 
 #[cfg(test)]
@@ -42,7 +48,10 @@ mod tests {
 
     #[test]
     fn each_header_is_understood_and_the_exact_ones_win() {
-        let cases: [(&Headers, Option<u64>); 10] = [
+        let later = ("retry-after", "Wed, 21 Oct 2026 07:33:30 GMT");
+        let cases: [(&Headers, Option<u64>); 12] = [
+            (&[later], Some(330_000)),
+            (&[later, ("date", "Wed, 21 Oct 2026 07:33:00 GMT")], Some(30_000)),
             (&[], None),
             (&[("retry-after", "7")], Some(7_000)),
             (&[("retry-after", "0")], Some(0)),

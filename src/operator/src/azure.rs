@@ -161,7 +161,7 @@ pub(crate) async fn export_metadata(
 pub(crate) fn classify(error: &arm_client::Error) -> Failure {
     let refused = Class::Refused;
     let class = match error.class {
-        ErrorClass::Throttled => Class::Throttled(error.retry_after.unwrap_or(Duration::from_secs(5))),
+        ErrorClass::Throttled => Class::AzureThrottled(error.retry_after.unwrap_or(Duration::from_secs(5))),
         ErrorClass::Unreachable | ErrorClass::InvalidResponse => Class::Unreachable,
         ErrorClass::Unauthorized => refused(Reason::AuthenticationFailed),
         ErrorClass::WrongTenant => refused(Reason::WrongTenant),
@@ -179,7 +179,7 @@ pub(crate) fn classify(error: &arm_client::Error) -> Failure {
     };
     let message = match class {
         // The id of the request differs each time, and a status must not be written for that.
-        Class::Unreachable | Class::Throttled(_) => {
+        Class::Unreachable | Class::AzureThrottled(_) => {
             arm_client::Error { request_id: None, correlation_id: None, ..error.clone() }.to_string()
         }
         _ => error.to_string(),

@@ -120,7 +120,10 @@ impl Decision {
         let generation = self.metadata.generation;
         let conditions = failure.conditions(&conditions(&self.status), &old, generation, now);
         self.status["conditions"] = json!(conditions);
-        self.status["observedGeneration"] = json!(generation);
+        // What was said of an older spec is not said of this one.
+        let observed =
+            if failure.keeps(&old) { &self.old_status["observedGeneration"] } else { &json!(generation) };
+        self.status["observedGeneration"] = observed.clone();
         self.events = failure.events(&old);
     }
 }

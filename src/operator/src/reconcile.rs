@@ -1,5 +1,5 @@
 //! The one loop: takes objects from the queue, decides, executes, reports, and says when to look again.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -114,6 +114,28 @@ impl Work {
 pub(crate) struct Memory {
     attempts: Attempts<Item>,
     ready: BTreeMap<Item, bool>,
+    /// Objects for which Azure has been away for a while.
+    away: BTreeSet<Item>,
+}
+
+/// After how many tries without an answer Azure is held to be away: until then, back-off is short enough.
+const AWAY_AFTER: u32 = 4;
+
+impl Memory {
+    /// Notes whether Azure could be asked; gives the objects that have waited for its return, which was just seen. They
+    /// need not wait for the end of their back-off: the buckets see to it that they don't all come at once.
+    fn note(&mut self, item: &Item, failed: Option<(&Class, u32)>) -> Vec<Item> {
+        match failed {
+            Some((Class::Unreachable, before)) => {
+                if before + 1 >= AWAY_AFTER {
+                    self.away.insert(item.clone());
+                }
+                Vec::new()
+            }
+            _ if self.away.remove(item) => std::mem::take(&mut self.away).into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 impl Loop {
@@ -162,21 +184,28 @@ impl Loop {
             None => memory.ready.remove(item),
         };
         self.count(kind, &memory);
-        match outcome.failure {
-            None => {
-                memory.attempts.clear(item);
-                outcome.next
+        let Some(failure) = outcome.failure else {
+            memory.attempts.clear(item);
+            if outcome.name == "gone" {
+                memory.away.remove(item);
             }
-            Some(failure) => {
-                tracing::warn!(class = ?failure.class, message = %failure.message, "a reconcile failed");
-                let next = failure.next(memory.attempts.failed(item), jitter());
-                if let (Class::Throttled(_), Next::After(wait)) = (&failure.class, next) {
-                    // News of its children would otherwise bring it back before the server's time.
-                    self.work.queue().hold(item, Instant::now() + wait);
-                }
-                next
-            }
+            let back = memory.note(item, None);
+            drop(memory);
+            (self.wake)(back);
+            return outcome.next;
+        };
+        tracing::warn!(class = ?failure.class, message = %failure.message, "a reconcile failed");
+        let before = memory.attempts.failed(item);
+        let back = memory.note(item, Some((&failure.class, before)));
+        drop(memory);
+        (self.wake)(back);
+        let next = failure.next(before, jitter());
+        let asked = matches!(failure.class, Class::Throttled(_) | Class::AzureThrottled(_));
+        if let (true, Next::After(wait)) = (asked, next) {
+            // News of its children would otherwise bring it back before the server's time.
+            self.work.queue().hold(item, Instant::now() + wait);
         }
+        next
     }
 
     /// Decides and executes, and decides again when what was written in Azure answered at once: what it answered need

@@ -26,6 +26,8 @@ pub enum Class {
     Panicked,
     /// Azure does not answer, or is in trouble. What is ready stays ready.
     Unreachable,
+    /// Azure asks to wait. What is ready stays ready.
+    AzureThrottled(Duration),
     /// Something that passes by itself, for a reason of its own.
     Passing(Reason),
     /// Something that a person must mend, for a reason of its own.
@@ -56,14 +58,29 @@ impl Failure {
             Class::Conflict => Reason::Conflict,
             Class::Panicked => Reason::Panicked,
             Class::Unreachable => Reason::AzureUnreachable,
+            Class::AzureThrottled(_) => Reason::Throttled,
             Class::Passing(reason) | Class::Refused(reason) => reason,
         }
     }
 
     fn is_for_a_person(&self) -> bool {
         match self.class {
-            Class::Transient | Class::Throttled(_) | Class::Unreachable | Class::Passing(_) => false,
+            Class::Transient
+            | Class::Throttled(_)
+            | Class::Unreachable
+            | Class::AzureThrottled(_)
+            | Class::Passing(_) => false,
             Class::Denied | Class::Invalid | Class::Conflict | Class::Panicked | Class::Refused(_) => true,
+        }
+    }
+
+    /// Whether what the conditions said before still holds: that Azure was not asked says nothing about what it holds.
+    pub fn keeps(&self, old: &[Condition]) -> bool {
+        let ready = condition::find(old, ConditionType::Ready);
+        match self.class {
+            Class::Unreachable => ready.is_some(),
+            Class::AzureThrottled(_) => ready.is_some_and(|ready| ready.status == "True"),
+            _ => false,
         }
     }
 
@@ -76,8 +93,11 @@ impl Failure {
         now: Timestamp,
     ) -> Vec<Condition> {
         let said = |type_, holds| Statement::new(type_, holds, self.reason(), self.message.clone());
-        if self.class == Class::Unreachable && condition::find(old, ConditionType::Ready).is_some() {
-            return self.unreachable(old, generation, now);
+        if self.keeps(old) {
+            return match self.class {
+                Class::Unreachable => self.unreachable(old, generation, now),
+                _ => old.to_vec(),
+            };
         }
         let progress =
             if self.is_for_a_person() { ConditionType::Stalled } else { ConditionType::Reconciling };
@@ -108,6 +128,9 @@ impl Failure {
 
     /// The event for this failure, unless the old conditions say the same already.
     pub fn events(&self, old: &[Condition]) -> Vec<Event> {
+        if matches!(self.class, Class::AzureThrottled(_)) {
+            return Vec::new();
+        }
         if self.class == Class::Unreachable {
             let known =
                 condition::find(old, ConditionType::AzureReachable).is_some_and(|it| it.status == "False");
@@ -132,7 +155,7 @@ impl Failure {
     /// What needs a person is tried again at the cap, since rights and quotas change without an event.
     pub fn next(&self, attempts: u32, jitter: f64) -> Next {
         let wait = match self.class {
-            Class::Throttled(wait) => wait,
+            Class::Throttled(wait) | Class::AzureThrottled(wait) => wait,
             Class::Unreachable | Class::Passing(_) => {
                 Duration::from_secs(1).saturating_mul(1 << attempts.min(20)).min(LONGEST)
             }
@@ -167,6 +190,23 @@ mod tests {
         let wait = Duration::from_secs(7);
         let Next::After(next) = failure(Class::Throttled(wait)).next(0, 0.9) else { panic!("no wait") };
         assert!(next >= wait && next < wait * 2);
+    }
+
+    #[test]
+    fn what_is_ready_stays_ready_while_azure_is_not_asked() {
+        let now = Timestamp::from_second(5).unwrap();
+        let conditions = |ready: bool| {
+            let ready = Statement::new(ConditionType::Ready, ready, Reason::Ready, "as wanted");
+            condition::merge(&[], &[ready], Some(3), now)
+        };
+        let wait = Class::AzureThrottled(Duration::from_secs(7));
+        let throttled = |old: &[Condition]| failure(wait.clone()).conditions(&[], old, Some(4), now);
+        assert_eq!(throttled(&conditions(true)), conditions(true));
+        assert_eq!(throttled(&conditions(false))[0].reason, "Throttled");
+        assert_eq!(failure(wait).events(&conditions(true)), []);
+        let away = failure(Class::Unreachable).conditions(&[], &conditions(true), Some(4), now);
+        assert_eq!((away[0].type_.as_str(), away[0].status.as_str()), ("Ready", "True"));
+        assert_eq!((away[1].type_.as_str(), away[1].status.as_str()), ("AzureReachable", "False"));
     }
 
     #[test]

@@ -351,7 +351,7 @@ fn failure(status: u16, error: &ArmError, step: &Step) -> Failure {
     use arm::ErrorClass;
     let class = match arm::classify(status, error) {
         ErrorClass::Unreachable => Class::Unreachable,
-        ErrorClass::Throttled => Class::Throttled(Duration::from_secs(5)),
+        ErrorClass::Throttled => Class::AzureThrottled(Duration::from_secs(5)),
         ErrorClass::Busy | ErrorClass::Conflict => Class::Passing(Reason::AzureBusy),
         ErrorClass::NotFound => Class::Passing(Reason::DependencyNotReady),
         ErrorClass::SoftDeleted => Class::Refused(Reason::SoftDeleted),

@@ -106,3 +106,18 @@ fn buckets_are_apart_by_principal_subscription_and_kind() {
         assert!(!Arc::ptr_eq(&one, &other));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn after_a_silence_calls_flow_as_fast_as_the_bucket_fills() {
+    let bucket = bucket(100, 10.0);
+    bucket.unanswered();
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!(turns(&bucket, 1).await, [0]);
+    bucket.answered();
+    let turns = turns(&bucket, 3).await;
+    assert!(turns[0] >= 100 && turns[2] >= 300, "{turns:?}");
+    // It was answered before too, so nothing was silent.
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    bucket.answered();
+    assert_eq!(self::turns(&bucket, 3).await, [0, 0, 0]);
+}

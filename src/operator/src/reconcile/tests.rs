@@ -1,4 +1,5 @@
-//! A panic concerns one object only: the others go on, it is counted, and the object's status says so.
+//! A panic concerns one object only: the others go on, it is counted, and the object's status says so. And who waits
+//! for Azure is told of its return.
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use kube::api::ApiResource;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{Loop, Memory, Work};
+use super::{AWAY_AFTER, Class, Loop, Memory, Work};
 use crate::arguments::Arguments;
 use crate::azure::Azure;
 use crate::context::{Context, Fresh};
@@ -21,7 +22,7 @@ use crate::execute::Executor;
 use crate::kinds::Kind;
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
-use crate::object::{Lane, ObjectName, Primary};
+use crate::object::{Item, Lane, ObjectName, Primary};
 use crate::report::Reporter;
 use crate::resource::Object;
 use crate::store::{Sight, Source, Store};
@@ -125,4 +126,24 @@ async fn a_panic_concerns_one_object_only() {
     for worker in workers {
         worker.await.unwrap();
     }
+}
+
+#[test]
+fn the_first_that_azure_answers_again_wakes_those_that_have_waited_for_long() {
+    let item = |name: &str| Item { primary: Primary::MlWorkspace, object: ObjectName::new("team", name) };
+    let away = |before| Some((&Class::Unreachable, before));
+    let mut memory = Memory::default();
+    for before in 0..AWAY_AFTER {
+        for name in ["a", "b", "poisoned"] {
+            assert_eq!(memory.note(&item(name), away(before)), []);
+        }
+    }
+    // One failure is no outage, and who was answered all the time knows nothing of one.
+    assert_eq!(memory.note(&item("new"), away(0)), []);
+    assert_eq!(memory.note(&item("new"), None), []);
+    // A refusal is an answer too.
+    assert_eq!(memory.note(&item("b"), Some((&Class::Denied, 4))), [item("a"), item("poisoned")]);
+    // What fails for ever is not tried at each success of the others.
+    assert_eq!(memory.note(&item("poisoned"), away(AWAY_AFTER)), []);
+    assert_eq!(memory.note(&item("a"), None), []);
 }
