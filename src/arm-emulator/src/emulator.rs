@@ -247,6 +247,11 @@ impl Emulator {
         self.core.issuer.set_lifetime(seconds);
     }
 
+    /// How far the clock of this Azure is ahead of the wall's, or behind it: that of tokens and of the header `Date`.
+    pub fn set_clock_skew(&self, seconds: i64) {
+        self.core.issuer.set_skew(seconds);
+    }
+
     /// Sets a quota: a family of machines, `onlineEndpoints` or `onlineDeployments`.
     pub fn set_limit(&self, name: &str, limit: i64) {
         self.core.state().limits.insert(name.to_ascii_lowercase(), limit);

@@ -42,6 +42,15 @@ pub enum Action {
     },
     /// The call is executed, and half of the answer is sent.
     Truncate,
+    /// The call is executed, and its answer changed before it is sent.
+    Edit {
+        /// Another status.
+        #[serde(default)]
+        status: Option<u16>,
+        /// Headers that get another value; those of null are taken away.
+        #[serde(default)]
+        headers: BTreeMap<String, Option<String>>,
+    },
     /// The call is executed, and answered by a page of HTML with this status.
     Html {
         /// The status.
@@ -103,12 +112,22 @@ pub struct Fault {
     /// How many matching calls are hit; all when null.
     #[serde(default = "once")]
     pub count: Option<u64>,
+    /// The share of them that is hit, in percent.
+    #[serde(default = "all")]
+    pub percent: u8,
+    /// Chooses which ones: the same number chooses the same.
+    #[serde(default)]
+    pub seed: u64,
     /// What happens.
     pub action: Action,
 }
 
 fn one() -> u64 {
     1
+}
+
+fn all() -> u8 {
+    100
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "serde takes the default of the field's own type")]
@@ -119,13 +138,25 @@ fn once() -> Option<u64> {
 impl Fault {
     /// Hits the next call.
     pub fn new(method: &str, path: &str, action: Action) -> Self {
-        Self { method: Some(method.to_owned()), path: Some(path.to_owned()), nth: 1, count: Some(1), action }
+        let (method, path) = (Some(method.to_owned()), Some(path.to_owned()));
+        Self { method, path, nth: 1, count: Some(1), percent: 100, seed: 0, action }
+    }
+
+    /// Hits every call to a path, whatever its method.
+    pub fn every(path: &str, action: Action) -> Self {
+        Self { method: None, count: None, ..Self::new("", path, action) }
     }
 
     /// Hits the nth matching call and those after it.
     #[must_use]
     pub fn nth(self, nth: u64) -> Self {
         Self { nth, ..self }
+    }
+
+    /// Hits a share of the calls, which the seed chooses.
+    #[must_use]
+    pub fn percent(self, percent: u8, seed: u64) -> Self {
+        Self { percent, seed, ..self }
     }
 
     /// Hits so many calls; all when none.
@@ -206,13 +237,23 @@ impl Faults {
                 continue;
             }
             one.seen += 1;
-            if one.seen >= one.fault.nth && one.fault.count.is_none_or(|count| one.hit < count) {
+            let chosen = one.fault.percent >= 100 || draw(one.fault.seed, one.seen) < one.fault.percent;
+            if chosen && one.seen >= one.fault.nth && one.fault.count.is_none_or(|count| one.hit < count) {
                 one.hit += 1;
                 actions.push(one.fault.action.clone());
             }
         }
         actions
     }
+}
+
+/// A number below 100 that looks like chance and is the same each time (the mixer of SplitMix64).
+fn draw(seed: u64, call: u64) -> u8 {
+    let mut mixed =
+        seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(call).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((mixed ^ (mixed >> 31)) % 100) as u8
 }
 
 /// The answer that an action gives instead of service.

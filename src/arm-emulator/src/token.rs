@@ -1,4 +1,5 @@
 //! Access tokens: signed JSON Web Tokens, issued here and checked on every call.
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use base64::Engine as _;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::call::Principal;
-use crate::clock::wall;
+use crate::clock::{Milliseconds, wall};
 use crate::settings::{Client, Settings};
 
 pub(crate) mod endpoint;
@@ -26,6 +27,8 @@ pub(crate) struct Issuer {
     pub(crate) clients: RwLock<Vec<Client>>,
     lifetime: RwLock<u64>,
     any: bool,
+    /// How far the clock of tokens and of the header `Date` is ahead of the wall's, in seconds.
+    skew: AtomicI64,
 }
 
 /// Why a token is not accepted, as the `WWW-Authenticate` header words it.
@@ -57,7 +60,17 @@ impl Issuer {
             clients: RwLock::new(settings.clients.clone()),
             lifetime: RwLock::new(settings.token_lifetime),
             any: settings.accept_any_token,
+            skew: AtomicI64::new(0),
         })
+    }
+
+    /// The time by the clock that tokens go by.
+    pub(crate) fn now(&self) -> Milliseconds {
+        wall() + self.skew.load(Ordering::Relaxed) * 1000
+    }
+
+    pub(crate) fn set_skew(&self, seconds: i64) {
+        self.skew.store(seconds, Ordering::Relaxed);
     }
 
     /// The public key, as `/discovery/v2.0/keys` shows it.
@@ -92,7 +105,7 @@ impl Issuer {
 
     /// A token for an audience, and when it expires in seconds since 1970.
     pub(crate) fn issue(&self, client: &Client, audience: &str, base: &str) -> anyhow::Result<(String, i64)> {
-        let now = wall() / 1000;
+        let now = self.now() / 1000;
         let expires = now + self.lifetime().cast_signed();
         let claims = json!({
             "iss": format!("{base}/{}/", self.tenant),
@@ -135,7 +148,7 @@ impl Issuer {
             .map_err(|_| refused("The access token validation failure: the signature is not valid."))?;
         let claims = claims(token).ok_or_else(|| refused("The access token is invalid."))?;
         let number = |name: &str| claims[name].as_i64().unwrap_or(0);
-        let now = wall() / 1000;
+        let now = self.now() / 1000;
         if number("exp") <= now {
             let message = "The access token expiry UTC time is earlier than current UTC time.".to_owned();
             return Err(Refused { code: "ExpiredAuthenticationToken", message });

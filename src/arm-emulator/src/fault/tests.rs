@@ -39,6 +39,20 @@ fn a_fault_is_read_from_json() {
 }
 
 #[test]
+fn a_share_of_the_calls_is_hit_and_the_same_ones_with_the_same_seed() {
+    let draw = |seed| {
+        let faults = Faults::default();
+        faults.set(Fault::every("/x", Action::Reset).percent(30, seed)).unwrap();
+        hits(&faults, &vec![("GET", "/x"); 1000])
+    };
+    let first = draw(1);
+    let share = first.iter().filter(|hit| **hit).count();
+    assert!((250..350).contains(&share), "{share} of 1000 are hit");
+    assert_eq!(first, draw(1));
+    assert_ne!(first, draw(2));
+}
+
+#[test]
 fn a_path_that_is_no_regular_expression_is_refused() {
     assert!(
         Faults::default()

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Broken, Door, Payload, before, milliseconds, read, response};
 use crate::answer::{Answer, Body, Failure};
 use crate::call::{Call, Principal, pairs};
-use crate::clock::wall;
+use crate::clock::{Milliseconds, wall};
 use crate::data_plane::{self, Control};
 use crate::fault::Action;
 use crate::log::Entry;
@@ -77,7 +77,8 @@ pub(super) async fn answer(door: &Door, request: Request<Incoming>) -> Result<Re
             if actions.contains(&Action::LoseResponse) { Err(Broken::Closed) } else { Ok(answer) }
         }
     };
-    let served = served.map(|answer| spoiled(answer, &actions).with_correlation(&seen));
+    let now = door.core.issuer.now();
+    let served = served.map(|answer| spoiled(answer, &actions).with_correlation(&seen, now));
     entry.milliseconds = milliseconds(started);
     if let Ok(answer) = &served {
         entry.status = Some(answer.status);
@@ -95,12 +96,11 @@ fn base(door: &Door, headers: &HeaderMap) -> String {
 
 impl Answer {
     /// The id that ties the calls of one client together.
-    fn with_correlation(self, seen: &Seen) -> Self {
+    fn with_correlation(self, seen: &Seen, now: Milliseconds) -> Self {
         let given =
             |name: &str| seen.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let id = given("x-ms-correlation-request-id").unwrap_or_else(|| seen.request_id.clone());
-        let answer =
-            self.with("x-ms-correlation-request-id", id).with("Date", crate::clock::http_date(wall()));
+        let answer = self.with("x-ms-correlation-request-id", id).with("Date", crate::clock::http_date(now));
         match given("x-ms-client-request-id") {
             Some(id) => answer.with("x-ms-client-request-id", id),
             None => answer,
@@ -109,8 +109,16 @@ impl Answer {
 }
 
 /// What faults make of a good answer.
-fn spoiled(answer: Answer, actions: &[Action]) -> Answer {
+fn spoiled(mut answer: Answer, actions: &[Action]) -> Answer {
     for action in actions {
+        if let Action::Edit { status, headers } = action {
+            answer.status = status.unwrap_or(answer.status);
+            answer
+                .headers
+                .retain(|(name, _)| !headers.keys().any(|edited| edited.eq_ignore_ascii_case(name)));
+            let set = headers.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
+            answer.headers.extend(set);
+        }
         if let Action::Html { status } = action {
             let page = b"<html><head><title>Service unavailable</title></head><body>Try again.</body></html>"
                 .to_vec();

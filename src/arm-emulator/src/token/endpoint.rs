@@ -103,7 +103,7 @@ fn oauth(issuer: &Issuer, request: &Request<'_>, tenant: &str) -> Answer {
         );
         return failed(400, "unauthorized_client", 700_016, &message);
     };
-    if let Some(refused) = proved(&client, field("client_secret"), field("client_assertion")) {
+    if let Some(refused) = proved(issuer, &client, field("client_secret"), field("client_assertion")) {
         return refused;
     }
     let scope = if field("scope").is_empty() { field("resource") } else { field("scope") };
@@ -125,9 +125,9 @@ fn oauth(issuer: &Issuer, request: &Request<'_>, tenant: &str) -> Answer {
 }
 
 /// Whether the client has shown who it is; the answer where it has not.
-fn proved(client: &Client, secret: &str, assertion: &str) -> Option<Answer> {
+fn proved(issuer: &Issuer, client: &Client, secret: &str, assertion: &str) -> Option<Answer> {
     if !assertion.is_empty() {
-        return assertion_problem(client, assertion);
+        return assertion_problem(issuer, client, assertion);
     }
     if secret.is_empty() {
         let message = "AADSTS7000216: 'client_assertion', 'client_secret' or 'request' is required for the \
@@ -146,7 +146,7 @@ fn proved(client: &Client, secret: &str, assertion: &str) -> Option<Answer> {
 }
 
 /// A federated token is believed by its form and its expiry: whoever signed it is not known here.
-fn assertion_problem(client: &Client, assertion: &str) -> Option<Answer> {
+fn assertion_problem(issuer: &Issuer, client: &Client, assertion: &str) -> Option<Answer> {
     let refused = |code: u32, message: &str| Some(failed(401, "invalid_client", code, message));
     if !client.federated {
         return refused(
@@ -157,7 +157,7 @@ fn assertion_problem(client: &Client, assertion: &str) -> Option<Answer> {
     let Some(claims) = claims(assertion) else {
         return refused(50027, "AADSTS50027: JWT token is invalid or malformed.");
     };
-    if claims["exp"].as_i64().is_some_and(|expires| expires * 1000 <= wall()) {
+    if claims["exp"].as_i64().is_some_and(|expires| expires * 1000 <= issuer.now()) {
         return refused(700_024, "AADSTS700024: Client assertion is not within its valid time range.");
     }
     None
@@ -241,7 +241,7 @@ fn managed(issuer: &Issuer, request: &Request<'_>) -> Answer {
                 "expires_on": expires.to_string(),
                 "expires_in": issuer.lifetime().to_string(),
                 "ext_expires_in": issuer.lifetime().to_string(),
-                "not_before": (wall() / 1000).to_string(),
+                "not_before": (issuer.now() / 1000).to_string(),
                 "resource": resource,
                 "token_type": "Bearer",
             }),
