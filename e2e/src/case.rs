@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use futures::future::LocalBoxFuture;
 
+use crate::azure::sized;
 use crate::context::Context;
 use crate::plane::Plane;
 
@@ -33,8 +34,16 @@ macro_rules! cases {
     };
 }
 
-/// How many cases run at a time.
-const PARALLEL: usize = 5;
+/// How many cases run at a time, small ones and large ones.
+const PARALLEL: (usize, usize) = (5, 2);
+
+/// What became of a case.
+struct Ended {
+    name: &'static str,
+    passed: bool,
+    seconds: f64,
+    figures: Vec<String>,
+}
 
 /// Runs the cases whose names hold an argument of the command line, or all of them.
 pub fn run(program: &str, cases: &[Case]) -> ExitCode {
@@ -66,12 +75,19 @@ fn run_all(program: &str, cases: &[Case]) -> anyhow::Result<bool> {
     tokio::runtime::Runtime::new()?.block_on(plane.install())?;
     say(&format!("the control plane is up ({:.1} s)", started.elapsed().as_secs_f64()));
     let (alone, together): (Vec<&Case>, Vec<&Case>) = cases.iter().partition(|case| case.alone);
-    let failures = Mutex::new(Vec::new());
-    run_together(&plane, &together, PARALLEL, &failures);
-    run_together(&plane, &alone, 1, &failures);
-    let failed = failures.into_inner().unwrap_or_default();
-    for name in &failed {
-        say(&format!("failed: {name}"));
+    let ended = Mutex::new(Vec::new());
+    run_together(&plane, &together, sized(PARALLEL.0, PARALLEL.1), &ended);
+    run_together(&plane, &alone, 1, &ended);
+    let ended = ended.into_inner().unwrap_or_default();
+    for case in ended.iter().filter(|case| sized(false, true) && !case.figures.is_empty()) {
+        let (module, name) = case.name.split_once("::").unwrap_or(("", case.name));
+        let outcome = if case.passed { "ok" } else { "FAILED" };
+        say(&format!("{:4}{outcome} {:.0} s  {name}", module.to_uppercase(), case.seconds));
+        case.figures.iter().for_each(|figures| say(&format!("          {figures}")));
+    }
+    let failed: Vec<&Ended> = ended.iter().filter(|case| !case.passed).collect();
+    for case in &failed {
+        say(&format!("failed: {}", case.name));
     }
     say(&format!(
         "test result: {}. {} passed, {} failed; {} ignored; finished in {:.1} s",
@@ -84,23 +100,15 @@ fn run_all(program: &str, cases: &[Case]) -> anyhow::Result<bool> {
     Ok(failed.is_empty())
 }
 
-fn run_together(plane: &Arc<Plane>, cases: &[&Case], at_once: usize, failures: &Mutex<Vec<&'static str>>) {
+fn run_together(plane: &Arc<Plane>, cases: &[&Case], at_once: usize, all: &Mutex<Vec<Ended>>) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..at_once.min(cases.len()) {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    let started = Instant::now();
-                    let outcome = run_one(plane, case);
-                    let seconds = started.elapsed().as_secs_f64();
-                    match outcome {
-                        Ok(()) => say(&format!("test {} ... ok ({seconds:.1} s)", case.name)),
-                        Err(text) => {
-                            say(&format!("test {} ... FAILED ({seconds:.1} s)\n{text}", case.name));
-                            if let Ok(mut failures) = failures.lock() {
-                                failures.push(case.name);
-                            }
-                        }
+                    let ended = run_one(plane, case);
+                    if let Ok(mut all) = all.lock() {
+                        all.push(ended);
                     }
                 }
             });
@@ -108,8 +116,23 @@ fn run_together(plane: &Arc<Plane>, cases: &[&Case], at_once: usize, failures: &
     });
 }
 
+/// Runs one case and tells its outcome.
+fn run_one(plane: &Arc<Plane>, case: &Case) -> Ended {
+    let started = Instant::now();
+    let mut figures = Vec::new();
+    let outcome = attempt(plane, case, &mut figures);
+    let seconds = started.elapsed().as_secs_f64();
+    let (word, text) = match &outcome {
+        Ok(()) => ("ok", String::new()),
+        Err(text) => ("FAILED", format!("\n{text}")),
+    };
+    let told = figures.iter().fold(String::new(), |told, line| told + "\n    " + line);
+    say(&format!("test {} ... {word} ({seconds:.1} s){told}{text}", case.name));
+    Ended { name: case.name, passed: outcome.is_ok(), seconds, figures }
+}
+
 /// Runs one case on an async runtime of its own; what it started ends with it, also when it panics.
-fn run_one(plane: &Arc<Plane>, case: &Case) -> Result<(), String> {
+fn attempt(plane: &Arc<Plane>, case: &Case, figures: &mut Vec<String>) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -119,6 +142,7 @@ fn run_one(plane: &Arc<Plane>, case: &Case) -> Result<(), String> {
         runtime.block_on(async {
             let mut context = Context::new(plane, case.name).await.map_err(|error| format!("{error:#}"))?;
             let outcome = (case.run)(&mut context).await;
+            *figures = context.told();
             let outcome = match outcome {
                 Ok(()) => context.truth.verify(),
                 Err(error) => Err(error),

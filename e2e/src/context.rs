@@ -30,6 +30,7 @@ pub struct Context {
     place: Place,
     start: u64,
     logs: Mutex<Vec<PathBuf>>,
+    figures: Mutex<Vec<String>>,
 }
 
 impl Deref for Context {
@@ -49,7 +50,14 @@ impl Context {
         let place = Place::new(plane.client().await?, name).await?;
         let truth = place.truth.clone();
         let start = audit::position(plane.audit_log());
-        Ok(Self { plane: Arc::clone(plane), truth, place, start, logs: Mutex::default() })
+        Ok(Self {
+            plane: Arc::clone(plane),
+            truth,
+            place,
+            start,
+            logs: Mutex::default(),
+            figures: Mutex::default(),
+        })
     }
 
     /// A further namespace.
@@ -126,6 +134,16 @@ impl Context {
     /// What a user asked the API server since this case began.
     pub fn requests_of(&self, user: &str) -> anyhow::Result<Vec<Entry>> {
         audit::since(self.plane.audit_log(), self.start, user)
+    }
+
+    /// Notes what was measured, to be told with the case's outcome.
+    pub fn tell(&self, figures: String) {
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner).push(figures);
+    }
+
+    /// What was measured.
+    pub fn told(&self) -> Vec<String> {
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What helps to understand a failure: objects, events, and the last lines of the operators.

@@ -1,11 +1,9 @@
 //! The life of objects with resources in Azure, without faults.
-use std::time::Duration;
-
 use anyhow::ensure;
 use e2e::azure::{data_spec, workspace_id, workspace_spec};
-use e2e::context::message;
-use e2e::{Azure, Context, until};
-use serde_json::json;
+use e2e::context::{JSON, message};
+use e2e::{Azure, Context};
+use serde_json::{Value, json};
 
 pub(crate) async fn a_workspace_and_its_data_are_made_changed_and_deleted(
     context: &mut Context,
@@ -42,62 +40,6 @@ pub(crate) async fn a_workspace_and_its_data_are_made_changed_and_deleted(
     operator.check_alive()
 }
 
-pub(crate) async fn what_is_changed_in_azure_is_named_and_set_back(
-    context: &mut Context,
-) -> anyhow::Result<()> {
-    let azure = Azure::start(context).await?;
-    let _operator = azure.operator(context).await?;
-    let mut spec = workspace_spec();
-    spec["description"] = json!("as declared");
-    context.make("MLWorkspace", "mlworkspaces", "dev", &spec).await?;
-    let path = context.own("mlworkspaces", "dev");
-    context.object_says(&path, "Ready=True/Ready").await?;
-    let control = azure.emulator.control();
-    let theirs = json!({"properties": {"description": "by hand"}, "tags": {"cost": "42"}});
-    ensure!(control.merge(&workspace_id("dev"), &theirs), "the workspace is gone");
-    until("the return of the description", Duration::from_secs(30), async || {
-        let body = control.resource(&workspace_id("dev")).unwrap_or_default();
-        let back = body["properties"]["description"] == "as declared" && body["tags"]["cost"] == "42";
-        Ok(if back { Ok(()) } else { Err(body.to_string()) })
-    })
-    .await?;
-    until("an event that names the field", Duration::from_secs(10), async || {
-        let events = context.events().await?;
-        let told =
-            events.iter().any(|event| event.contains("Drifted") && event.contains("/properties/description"));
-        Ok(if told { Ok(()) } else { Err(events.join("\n")) })
-    })
-    .await
-}
-
-pub(crate) async fn a_settled_object_is_read_once_per_sync_and_never_written(
-    context: &mut Context,
-) -> anyhow::Result<()> {
-    let azure = Azure::start(context).await?;
-    let _operator = azure.operator(context).await?;
-    context.make("MLWorkspace", "mlworkspaces", "dev", &workspace_spec()).await?;
-    context.object_says(&context.own("mlworkspaces", "dev"), "Ready=True/Ready").await?;
-    for version in 1..=10 {
-        context.make("DataAsset", "dataassets", &format!("d{version}"), &data_spec("dev", version)).await?;
-    }
-    for version in 1..=10 {
-        context.object_says(&context.own("dataassets", &format!("d{version}")), "Ready=True/Ready").await?;
-    }
-    let since = azure.emulator.log().last();
-    let id = workspace_id("dev");
-    until("three reads of the workspace", Duration::from_secs(30), async || {
-        let reads = azure.calls(since).iter().filter(|call| call.path.eq_ignore_ascii_case(&id)).count();
-        Ok(if reads >= 3 { Ok(()) } else { Err(format!("{reads} reads")) })
-    })
-    .await?;
-    let writes = azure.writes(since);
-    ensure!(writes.is_empty(), "{writes:?}");
-    let calls = azure.calls(since).len();
-    // Three syncs of eleven objects, each a fifth earlier or later than another's.
-    ensure!(calls <= 11 * 4, "{calls} reads for three syncs of eleven objects");
-    Ok(())
-}
-
 pub(crate) async fn the_mode_plan_tells_every_write_and_makes_none(
     context: &mut Context,
 ) -> anyhow::Result<()> {
@@ -116,5 +58,37 @@ pub(crate) async fn the_mode_plan_tells_every_write_and_makes_none(
     ensure!(azure.writes(0).is_empty(), "{:?}", azure.writes(0));
     context.merge(&path, &json!({"spec": {"management": {"mode": "Manage"}}})).await?;
     context.object_says(&path, "Ready=True/Ready").await?;
+    Ok(())
+}
+
+pub(crate) async fn ids_and_keys_are_exported_and_a_stranger_s_secret_is_kept(
+    context: &mut Context,
+) -> anyhow::Result<()> {
+    let azure = Azure::start(context).await?;
+    let _operator = azure.operator(context).await?;
+    let mut spec = workspace_spec();
+    spec["export"] = json!({"secretName": "dev-keys", "configMapName": "dev-ids"});
+    context.make("MLWorkspace", "mlworkspaces", "dev", &spec).await?;
+    context.object_says(&context.own("mlworkspaces", "dev"), "Ready=True/Ready").await?;
+    let of = |kind: &str, name: &str| format!("/api/v1/namespaces/{}/{kind}/{name}", context.namespace);
+    let ids = context.get(&of("configmaps", "dev-ids")).await?.unwrap_or_default();
+    ensure!(ids["data"].to_string().contains(&workspace_id("dev")), "{ids}");
+    let keys = context.get(&of("secrets", "dev-keys")).await?.unwrap_or_default();
+    ensure!(keys["data"].as_object().is_some_and(|data| !data.is_empty()), "{}", keys["metadata"]);
+    let stranger = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "theirs"}, "stringData": {"a": "b"}});
+    context.must("POST", of("secrets", "").trim_end_matches('/'), JSON, &stranger).await?;
+    let mut spec = workspace_spec();
+    spec["export"] = json!({"secretName": "theirs"});
+    context.make("MLWorkspace", "mlworkspaces", "second", &spec).await?;
+    context.object_says(&context.own("mlworkspaces", "second"), "Stalled=True/Conflict").await?;
+    let theirs = context.get(&of("secrets", "theirs")).await?.unwrap_or_default();
+    ensure!(theirs["data"] == json!({"a": "Yg=="}), "a stranger's Secret was changed");
+    let dev = context.get(&context.own("mlworkspaces", "dev")).await?.unwrap_or_default();
+    let values: Vec<&Value> = keys["data"].as_object().into_iter().flat_map(|data| data.values()).collect();
+    let told = dev["status"].to_string();
+    ensure!(
+        values.iter().all(|value| !told.contains(value.as_str().unwrap_or("-"))),
+        "a key is in the status"
+    );
     Ok(())
 }
