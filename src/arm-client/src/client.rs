@@ -8,6 +8,7 @@ use reqwest::{Certificate, Url, redirect};
 use crate::bucket::Buckets;
 use crate::coalesce::Waiting;
 use crate::config::Config;
+use crate::creation::Creations;
 use crate::credential::CredentialSource;
 use crate::error::{BuildError, causes};
 use crate::identity::{Fetch, Identity};
@@ -24,6 +25,7 @@ pub(crate) struct Inner {
     pub(crate) transport: reqwest::Client,
     pub(crate) buckets: Buckets,
     pub(crate) waiting: Waiting,
+    pub(crate) creations: Creations,
     fetch: Arc<Fetch>,
     identities: Mutex<HashMap<CredentialSource, Arc<Identity>>>,
 }
@@ -51,6 +53,7 @@ impl Client {
             transport,
             buckets: Buckets::new(config.limits),
             waiting: Waiting::default(),
+            creations: Creations::default(),
             fetch: Arc::new(fetch),
             identities: Mutex::default(),
             config,

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::session::Session;
 
 /// From how many reads on a list is worth it: it takes the time of the server for resources that nobody asked for.
-const WORTH: usize = 3;
+pub(crate) const WORTH: usize = 3;
 
 /// The reads that wait, by identity and collection.
 #[derive(Default)]
@@ -78,13 +78,19 @@ impl Drop for Ticket<'_> {
 }
 
 /// The collection that a resource is in.
-fn collection(id: &ResourceId) -> &str {
+pub(crate) fn collection(id: &ResourceId) -> &str {
     id.as_str().rsplit_once('/').map_or("", |(collection, _)| collection)
 }
 
 impl Session {
     pub(crate) fn is_listed(&self, id: &ResourceId) -> bool {
         self.query.is_none() && resource_type(&id.type_()).is_some_and(|it| it.listed)
+    }
+
+    /// What reads have in common that one list may answer.
+    pub(crate) fn collection_key(&self, id: &ResourceId) -> Result<String, Error> {
+        let (identity, version) = (Arc::as_ptr(&self.identity).addr(), self.version(id)?);
+        Ok(format!("{identity} {version} {}", collection(id).to_ascii_lowercase()))
     }
 
     /// Reads several resources: those of one collection by one list, where that saves calls.
@@ -117,8 +123,7 @@ impl Session {
         // Whoever has no token has no turn, and no share in what others are answered.
         self.identity.token().await.map_err(|error| error.of(&what))?;
         let waiting = &self.client.0.waiting;
-        let (identity, version) = (Arc::as_ptr(&self.identity).addr(), self.version(id)?);
-        let key = format!("{identity} {version} {}", collection(id).to_ascii_lowercase());
+        let key = self.collection_key(id)?;
         let bucket = self.bucket(&Method::GET, id.subscription());
         let (number, mut answer) = waiting.join(&key, id);
         let _ticket = Ticket { waiting, key: &key, number };

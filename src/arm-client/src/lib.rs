@@ -8,6 +8,7 @@ mod call;
 mod client;
 mod coalesce;
 mod config;
+mod creation;
 mod credential;
 mod error;
 mod identity;

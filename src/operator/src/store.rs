@@ -3,6 +3,7 @@
 //! Invariant: an object never goes back to an older version, so that the answer to an own write is not undone by a
 //! watch that lags behind it.
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::meta::ENDPOINT_LABEL;
@@ -34,7 +35,38 @@ pub(crate) struct Sight {
     /// The objects that its spec names.
     references: Box<[Item]>,
     lane: Lane,
+    intent: Intent,
     content: Content,
+}
+
+/// What of an object only people and other controllers change, as a digest; and whether our finalizer is on it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Intent {
+    digest: u64,
+    finalizer: bool,
+}
+
+impl Intent {
+    fn of(metadata: &ObjectMeta) -> Self {
+        let mut hasher = std::hash::DefaultHasher::new();
+        let (mut own, mut others) = (false, Vec::new());
+        for finalizer in metadata.finalizers.iter().flatten() {
+            if finalizer == api::azure::FINALIZER {
+                own = true;
+            } else {
+                others.push(finalizer);
+            }
+        }
+        let deleted = metadata.deletion_timestamp.is_some();
+        (&metadata.uid, metadata.generation, deleted, others).hash(&mut hasher);
+        (&metadata.labels, &metadata.annotations).hash(&mut hasher);
+        Self { digest: hasher.finish(), finalizer: own }
+    }
+
+    /// Whether nothing happened since but what the operator itself writes: its finalizer and the status.
+    fn is_kept_by(self, newer: Self) -> bool {
+        self.digest == newer.digest && (newer.finalizer || !self.finalizer)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +85,7 @@ impl From<Object> for Sight {
             references: references(object.metadata.namespace.as_deref().unwrap_or_default(), &object.spec)
                 .into_boxed_slice(),
             lane: lane_of(&object),
+            intent: Intent::of(&object.metadata),
             content: Content::Json(serde_json::to_vec(&object).unwrap_or_default().into_boxed_slice()),
         }
     }
@@ -66,6 +99,7 @@ impl From<Pod> for Sight {
             endpoint: endpoint_of(&pod.metadata),
             references: Box::default(),
             lane: Lane::Cluster,
+            intent: Intent::default(),
             content: Content::Pod(Box::new(PodFacts::from_pod(&pod))),
         }
     }
@@ -81,6 +115,19 @@ fn lane_of(endpoint: &Object) -> Lane {
     let finalizers = endpoint.metadata.finalizers.as_deref().unwrap_or_default();
     let left = finalizers.iter().any(|finalizer| finalizer == api::azure::FINALIZER);
     if is_cluster && !in_azure && !left { Lane::Cluster } else { Lane::Azure }
+}
+
+/// Whether the objects of a source have nothing but resources in Azure.
+fn is_in_azure_alone(source: Source) -> bool {
+    let Source::Primary(primary) = source else { return false };
+    match primary {
+        Primary::Endpoint | Primary::ServingRuntime => false,
+        Primary::MlWorkspace
+        | Primary::Compute
+        | Primary::DataAsset
+        | Primary::Model
+        | Primary::ModelRegistry => true,
+    }
 }
 
 fn endpoint_of(metadata: &ObjectMeta) -> Option<ObjectName> {
@@ -152,10 +199,12 @@ impl Store {
                 return Vec::new();
             }
             let same_pod = matches!(sight.content, Content::Pod(_)) && entry.sight.content == sight.content;
+            // The watch may be faster than the answer to an own write, and each look costs calls of Azure.
+            let own_news = is_in_azure_alone(source) && entry.sight.intent.is_kept_by(sight.intent);
             let before = std::mem::replace(&mut entry.sight, sight.clone());
             tables.unlink(source, &before);
             tables.link(source, &sight);
-            if same_pod {
+            if same_pod || own_news {
                 return Vec::new();
             }
         } else {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
 
 mod calls;
+mod creations;
 mod emulator;
 mod hosts;
 mod identities;

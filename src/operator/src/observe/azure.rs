@@ -3,7 +3,9 @@
 //! What a kind wants may depend on what exists. So it is asked again whenever more was read, until it asks for no more.
 use std::collections::{BTreeMap, BTreeSet};
 
-use api::azure::{AzureStatus, DeletionPolicy, FINALIZER, Management, ManagementMode, PROTECT_ANNOTATION};
+use api::azure::{
+    AzureStatus, DeletionPolicy, FINALIZER, Management, ManagementMode, PROTECT_ANNOTATION, ResourceState,
+};
 use api::endpoint::ResolvedModel;
 use arm::{ResourceId, Seen, Started, Verb};
 use arm_client::Session;
@@ -250,7 +252,13 @@ impl Reader<'_> {
             if fresh.contains_key(&id) {
                 continue;
             }
-            let polled = match session.poll(&operation).await.map_err(|error| classify(&error))? {
+            let creates = operation.verb == Verb::Put && resource.state == ResourceState::Creating;
+            let progress = if creates {
+                session.poll_creation(&id, &operation).await
+            } else {
+                session.poll(&operation).await
+            };
+            let polled = match progress.map_err(|error| classify(&error))? {
                 arm::Progress::Running(operation) => Polled::Running(operation),
                 arm::Progress::Failed(error) | arm::Progress::Canceled(error) => Polled::Failed(error),
                 arm::Progress::Lost => Polled::Lost,
@@ -289,7 +297,32 @@ impl Reader<'_> {
         Ok(compiled)
     }
 
-    async fn get(&mut self, ids: BTreeSet<ResourceId>) -> Result<(), Failure> {
+    /// Reads resources. What is a part of something that may not exist yet waits for the answer about that: of what is
+    /// absent, no part exists.
+    async fn get(&mut self, mut ids: BTreeSet<ResourceId>) -> Result<(), Failure> {
+        while !ids.is_empty() {
+            let known: Vec<&str> = self.target.status.resources.iter().map(|it| it.id.as_str()).collect();
+            let is_new = |id: &ResourceId| !known.iter().any(|it| it.eq_ignore_ascii_case(id.as_str()));
+            let waits = |id: &ResourceId| {
+                let mut above = std::iter::successors(id.parent(), ResourceId::parent);
+                above.any(|parent| ids.contains(&parent) && is_new(&parent))
+            };
+            let (later, now): (BTreeSet<_>, BTreeSet<_>) = ids.iter().cloned().partition(waits);
+            self.get_at_once(now).await?;
+            ids = later;
+            ids.retain(|id| {
+                let mut above = std::iter::successors(id.parent(), ResourceId::parent);
+                let absent = above.any(|parent| self.seen.get(&parent) == Some(&Sight::Absent));
+                if absent {
+                    self.seen.insert(id.clone(), Sight::Absent);
+                }
+                !absent
+            });
+        }
+        Ok(())
+    }
+
+    async fn get_at_once(&mut self, ids: BTreeSet<ResourceId>) -> Result<(), Failure> {
         let Some(session) = &self.session else { return Ok(()) };
         let reads = ids.into_iter().map(|id| async {
             let seen = session.get(&id).await;

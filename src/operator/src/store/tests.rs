@@ -70,3 +70,33 @@ fn a_default_runtime_concerns_every_endpoint_and_another_only_its_namespace() {
     assert_eq!(concerned("team"), ["team/churn", "team/onnx"]);
     assert_eq!(concerned("other"), ["other/onnx"]);
 }
+
+#[test]
+fn own_writes_that_the_watch_tells_first_are_no_news() {
+    let model = |version: u64, generation, finalizers: &[&str], annotation: &str| -> Sight {
+        let metadata = ObjectMeta {
+            name: Some("churn".into()),
+            namespace: Some("team".into()),
+            resource_version: Some(version.to_string()),
+            generation: Some(generation),
+            finalizers: Some(finalizers.iter().map(|it| (*it).to_owned()).collect()),
+            annotations: Some([("a".to_owned(), annotation.to_owned())].into()),
+            ..ObjectMeta::default()
+        };
+        let status = serde_json::json!({"version": version});
+        Object { metadata, status, ..Object::default() }.into()
+    };
+    let own = api::azure::FINALIZER;
+    let store = Store::new("system");
+    let concerned = |sight| store.apply(Source::Primary(Primary::Model), sight).len();
+    assert_eq!(concerned(model(1, 1, &[], "")), 1);
+    assert_eq!(concerned(model(2, 1, &[own], "")), 0, "the own finalizer");
+    assert_eq!(concerned(model(3, 1, &[own], "")), 0, "the status");
+    assert_eq!(concerned(model(4, 2, &[own], "")), 1, "the spec");
+    assert_eq!(concerned(model(5, 2, &[own], "x")), 1, "an annotation");
+    assert_eq!(concerned(model(6, 2, &[own, "other"], "x")), 1, "another's finalizer");
+    assert_eq!(concerned(model(7, 2, &["other"], "x")), 1, "the loss of the own finalizer");
+    // What runs on the cluster is looked at again at each change.
+    let endpoints = |sight| store.apply(ENDPOINT, sight).len();
+    assert_eq!((endpoints(model(1, 1, &[], "")), endpoints(model(2, 1, &[own], ""))), (1, 1));
+}
