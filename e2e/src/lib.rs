@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod azure;
+pub mod bench;
 pub mod case;
 pub mod context;
 pub mod operator;

@@ -2,30 +2,22 @@
 //! available: time to all Ready, CPU, memory, API requests by verb, idle writes, restart.
 
 mod audit;
-mod process;
 mod stand_in;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use api::{Endpoint, ServingRuntime};
+use e2e::bench::{self, NAMESPACE, OPERATOR_NAMESPACE, Operator};
 use futures::{StreamExt as _, TryStreamExt as _};
-use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Api, Client, Config, ResourceExt as _};
+use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 use xtask::cluster::control_plane::{ControlPlane, Options};
 
 use audit::Requests;
-use process::Operator;
-
-const NAMESPACE: &str = "bench";
-const OPERATOR_NAMESPACE: &str = "mlops-system";
 
 /// What was measured.
 struct Figures {
@@ -57,7 +49,7 @@ async fn measure(endpoints: usize, idle_seconds: u64) -> anyhow::Result<Figures>
     let directory = xtask::cache::root()?.join(format!("bench/reconcile-{}", std::process::id()));
     let options = Options { controller_manager: false, scheduler: false, ..Options::default() };
     let plane = tokio::task::block_in_place(|| ControlPlane::start("bench", &directory, options))?;
-    let client = client(plane.kubeconfig()).await?;
+    let client = bench::client(&plane.kubeconfig()).await?;
     prepare(&client).await?;
     let user = plane.certificate_for("mlops-operator", &["system:masters"])?;
     let operator = Operator::start(&user)?;
@@ -107,30 +99,9 @@ async fn measure(endpoints: usize, idle_seconds: u64) -> anyhow::Result<Figures>
     Ok(figures)
 }
 
-async fn client(kubeconfig: PathBuf) -> anyhow::Result<Client> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let context = KubeConfigOptions::default();
-    let config = Config::from_custom_kubeconfig(Kubeconfig::read_from(kubeconfig)?, &context).await?;
-    Ok(Client::try_from(config)?)
-}
-
 async fn prepare(client: &Client) -> anyhow::Result<()> {
+    bench::install(client).await?;
     let force = PatchParams::apply("bench").force();
-    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for definition in api::crds() {
-        definitions.patch(&definition.name_any(), &force, &Patch::Apply(&definition)).await?;
-        kube::runtime::wait::await_condition(
-            definitions.clone(),
-            &definition.name_any(),
-            kube::runtime::conditions::is_crd_established(),
-        )
-        .await?;
-    }
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    for name in [NAMESPACE, OPERATOR_NAMESPACE] {
-        let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        namespaces.patch(name, &force, &Patch::Apply(&body)).await?;
-    }
     let runtime = json!({
         "apiVersion": "mlops-operator.dev/v1alpha1",
         "kind": "ServingRuntime",
@@ -264,11 +235,4 @@ impl Figures {
 fn is_write(verb: &str) -> bool {
     let reads: BTreeSet<&str> = ["get", "list", "watch"].into();
     !reads.contains(verb)
-}
-
-/// A binary of this workspace, built beside this one.
-fn binary(name: &str) -> anyhow::Result<PathBuf> {
-    let path = std::env::current_exe()?.with_file_name(name);
-    ensure!(path.exists(), "{} is missing: run it by cargo xtask bench reconcile", path.display());
-    Ok(path)
 }

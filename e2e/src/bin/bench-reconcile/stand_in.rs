@@ -29,7 +29,7 @@ pub(crate) fn start(client: Client) -> StandIn {
     let available = Arc::new(Mutex::new(BTreeMap::new()));
     let seen = available.clone();
     let task = tokio::spawn(async move {
-        let deployments: Api<Deployment> = Api::namespaced(client.clone(), crate::NAMESPACE);
+        let deployments: Api<Deployment> = Api::namespaced(client.clone(), e2e::bench::NAMESPACE);
         let changes =
             watcher(deployments.clone(), watcher::Config::default()).default_backoff().applied_objects();
         let mark = |deployment: Deployment| {
