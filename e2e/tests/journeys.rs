@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use case::Case;
 
+#[path = "journeys/azure.rs"]
+mod azure;
 #[path = "journeys/case.rs"]
 mod case;
 #[path = "journeys/chart.rs"]
@@ -37,6 +39,7 @@ const TOGETHER: &[Case] = cases![
 /// Those that change the operator or measure, one after the other.
 const ALONE: &[Case] = cases![
     serving::endpoint_is_ready_soon_after_its_last_pod,
+    azure::model_moves_to_azure_while_it_answers_and_the_sdk_scores_it,
     chart::operator_runs_restricted_and_its_own_test_passes,
     chart::plugin_checks_shows_and_explains,
     chart::upgrade_disturbs_no_endpoint,

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
 use plan::condition;
-use plan::endpoint::PodFacts;
+use plan::endpoint::{PodFacts, model_uri};
 use serde::Serialize;
 
 use crate::health::Health;
@@ -186,15 +186,10 @@ fn endpoint_report(endpoint: &Endpoint, pods: &[Pod]) -> EndpointReport {
         message,
         serving: serving.map(|serving| serving.status == "True"),
         url: status.url,
-        model: without_query(&endpoint.spec.model.uri),
+        model: model_uri::display(&endpoint.spec.model),
         revisions,
         other_pods,
     }
-}
-
-/// A query of a URI may hold a signature that gives access, and terminals are shared.
-fn without_query(uri: &str) -> String {
-    uri.split(['?', '#']).next().unwrap_or(uri).to_owned()
 }
 
 /// What the condition `Ready` says, unless it speaks of an earlier spec.

@@ -165,7 +165,10 @@ pub(super) fn operation_failure(error: &ArmError, what: &str) -> Failure {
 
 /// Events for what somebody changed in Azure since it was ready.
 fn drift(world: &World, judgements: &[Judgement]) -> Vec<Event> {
-    if world.is_changed() {
+    // While work is under way, what is wanted changes with it: the traffic of an endpoint when its deployment is there.
+    let settled =
+        find(&world.subject.status.conditions, ConditionType::Ready).is_some_and(|it| it.status == "True");
+    if world.is_changed() || !settled {
         return Vec::new();
     }
     let was_ready = |it: &&Judgement| {

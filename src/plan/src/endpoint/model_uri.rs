@@ -49,8 +49,8 @@ pub fn is_registered(spec: &EndpointSpec) -> bool {
             || uri.starts_with("/subscriptions/"))
 }
 
-/// The model as people read it.
-pub(super) fn display(model: &ModelReference) -> String {
+/// The model as people read it, without the query of an address: a signature there gives access, and terminals are shared.
+pub fn display(model: &ModelReference) -> String {
     match &model.model_ref {
         Some(reference) => match &reference.version {
             Some(version) => format!("{}:{version}", reference.name),

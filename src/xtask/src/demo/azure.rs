@@ -1,4 +1,5 @@
 //! An Azure in the cluster: the emulator as a Deployment, the operator's way to it, and the official SDK's.
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -10,7 +11,7 @@ use super::kubectl::{apply, kubectl};
 use super::rows::{Comparison, Rows, probabilities};
 use super::{install, make_restricted_namespace, store};
 use crate::cluster::{Authority, Cluster};
-use crate::image::{self, Component};
+use crate::image::{self, Built, Component};
 use crate::{cache, progress, python, shell};
 
 /// The namespace of the emulator.
@@ -18,8 +19,9 @@ pub const NAMESPACE: &str = "mlops-azure";
 /// The name of everything of it.
 const NAME: &str = "azure";
 const PORT: u16 = 8443;
-/// Who everybody is in it, and where. None of it is secret: it opens an emulator that lives as long as its pod.
-const TENANT: &str = "72f988bf-0000-4000-8000-2d7cd011db47";
+/// The tenant of the emulator.
+pub const TENANT: &str = "72f988bf-0000-4000-8000-2d7cd011db47";
+/// Who everybody is in it. None of it is secret: it opens an emulator that lives as long as its pod.
 const CLIENT: (&str, &str) = ("c11e0000-0000-4000-8000-000000000003", "demo-secret");
 const SUBSCRIPTION: &str = "5b2d0c3e-0000-4000-8000-00000000de30";
 /// The storage account and container of `config/demo/azure.yaml`.
@@ -27,6 +29,9 @@ const MODELS: &str = "breastcancermodels/models";
 /// The ConfigMap and the Secret by which the operator knows it.
 const AUTHORITY: &str = "mlops-azure-ca";
 const IDENTITY: &str = "mlops-azure-identity";
+
+/// Files by name.
+type Files = BTreeMap<String, Vec<u8>>;
 
 /// The emulator in the cluster, and the way of this machine to it.
 pub struct Azure {
@@ -44,13 +49,21 @@ impl Azure {
             cluster.load_image(&image.archive)?;
             make_restricted_namespace(cluster, NAMESPACE)?;
             apply(cluster, NAMESPACE, &[service()])?;
-            let authority = certificates(cluster)?;
-            apply(cluster, NAMESPACE, &[files()?, deployment(&image.reference, &image.digest)])?;
-            let rollout = ["rollout", "status", "deployment/azure", "--timeout=120s"];
-            kubectl(cluster, NAMESPACE, &rollout)?;
-            let (url, forward) = way(cluster, elsewhere)?;
-            Ok(Self { url, authority, forward })
+            certificates(cluster)?;
+            let files = store::demo_files()?;
+            apply(cluster, NAMESPACE, &[blobs(&files), deployment(image, &files)])?;
+            Self::find(cluster, elsewhere)
         })
+    }
+
+    /// Finds the one that was started.
+    pub fn find(cluster: &Cluster, elsewhere: bool) -> anyhow::Result<Self> {
+        let rollout = ["rollout", "status", "deployment/azure", "--timeout=120s"];
+        kubectl(cluster, NAMESPACE, &rollout)?;
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), known_authority(cluster)?)?;
+        let (url, forward) = way(cluster, elsewhere)?;
+        Ok(Self { url, authority: file, forward })
     }
 
     /// Upgrades the chart with what the operator needs to know of it.
@@ -150,17 +163,17 @@ fn cluster_ip(cluster: &Cluster) -> anyhow::Result<String> {
     Ok(kubectl(cluster, NAMESPACE, &["get", "service", NAME, "-o", path])?.trim().to_owned())
 }
 
-/// Makes the emulator's certificate and tells the operator of its authority, once for a cluster; returns the file of the
-/// authority.
-fn certificates(cluster: &Cluster) -> anyhow::Result<tempfile::NamedTempFile> {
-    let file = tempfile::NamedTempFile::new()?;
+/// The authority's certificate that the operator knows; empty without one.
+fn known_authority(cluster: &Cluster) -> anyhow::Result<String> {
     let path = r"jsonpath={.data.ca\.crt}";
-    let known = ["get", "configmap", AUTHORITY, "--ignore-not-found", "-o", path];
-    let known = kubectl(cluster, install::NAMESPACE, &known)?;
+    kubectl(cluster, install::NAMESPACE, &["get", "configmap", AUTHORITY, "--ignore-not-found", "-o", path])
+}
+
+/// Makes the emulator's certificate and tells the operator of its authority, once for a cluster.
+fn certificates(cluster: &Cluster) -> anyhow::Result<()> {
     let secret = ["get", "secret", NAME, "--ignore-not-found", "-o", "name"];
-    if !known.is_empty() && !kubectl(cluster, NAMESPACE, &secret)?.is_empty() {
-        std::fs::write(file.path(), known)?;
-        return Ok(file);
+    if !known_authority(cluster)?.is_empty() && !kubectl(cluster, NAMESPACE, &secret)?.is_empty() {
+        return Ok(());
     }
     let folder = tempfile::tempdir()?;
     let authority = Authority::create(folder.path())?;
@@ -170,8 +183,6 @@ fn certificates(cluster: &Cluster) -> anyhow::Result<tempfile::NamedTempFile> {
     let read = |path: &Path| {
         std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))
     };
-    let of_authority = read(&authority.certificate())?;
-    std::fs::write(file.path(), &of_authority)?;
     let tls = json!({
         "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": NAME},
         "stringData": {"tls.crt": read(&pair.certificate)?, "tls.key": read(&pair.key)?},
@@ -179,7 +190,7 @@ fn certificates(cluster: &Cluster) -> anyhow::Result<tempfile::NamedTempFile> {
     apply(cluster, NAMESPACE, &[tls])?;
     let trusted = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": AUTHORITY},
-        "data": {"ca.crt": of_authority},
+        "data": {"ca.crt": read(&authority.certificate())?},
     });
     let identity = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": IDENTITY},
@@ -187,8 +198,7 @@ fn certificates(cluster: &Cluster) -> anyhow::Result<tempfile::NamedTempFile> {
             "AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": CLIENT.0, "AZURE_CLIENT_SECRET": CLIENT.1,
         },
     });
-    apply(cluster, install::NAMESPACE, &[trusted, identity])?;
-    Ok(file)
+    apply(cluster, install::NAMESPACE, &[trusted, identity])
 }
 
 fn labels() -> Value {
@@ -203,17 +213,28 @@ fn service() -> Value {
 }
 
 /// The models' files, as blobs of the storage account.
-fn files() -> anyhow::Result<Value> {
-    let mut files = store::objects(&store::demo_files()?).swap_remove(0);
-    files["metadata"] = json!({"name": "blobs", "labels": labels()});
-    Ok(files)
+fn blobs(files: &Files) -> Value {
+    let mut objects = store::objects(files);
+    objects[0]["metadata"] = json!({"name": "blobs", "labels": labels()});
+    objects.swap_remove(0)
 }
 
-fn deployment(image: &str, digest: &str) -> Value {
+fn deployment(image: &Built, files: &Files) -> Value {
     let data = "/data";
+    // One by one: a whole ConfigMap is mounted as links, which the emulator does not follow.
+    let blob = |name: &String| {
+        let path = format!("{data}/blobs/{MODELS}/{name}");
+        json!({"name": "blobs", "mountPath": path, "subPath": name, "readOnly": true})
+    };
+    let mounts = [
+        json!({"name": "data", "mountPath": data}),
+        json!({"name": "tls", "mountPath": "/tls", "readOnly": true}),
+        json!({"name": "tmp", "mountPath": "/tmp"}),
+    ];
+    let mounts: Vec<Value> = mounts.into_iter().chain(files.keys().map(blob)).collect();
     let container = json!({
         "name": NAME,
-        "image": image,
+        "image": image.reference,
         "imagePullPolicy": "IfNotPresent",
         "args": [
             format!("--listen=0.0.0.0:{PORT}"), "--tls-cert=/tls/tls.crt", "--tls-key=/tls/tls.key",
@@ -229,12 +250,7 @@ fn deployment(image: &str, digest: &str) -> Value {
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": true,
         },
-        "volumeMounts": [
-            {"name": "data", "mountPath": data},
-            {"name": "blobs", "mountPath": format!("{data}/blobs/{MODELS}"), "readOnly": true},
-            {"name": "tls", "mountPath": "/tls", "readOnly": true},
-            {"name": "tmp", "mountPath": "/tmp"},
-        ],
+        "volumeMounts": mounts,
     });
     let pod = json!({
         "automountServiceAccountToken": false,
@@ -257,7 +273,7 @@ fn deployment(image: &str, digest: &str) -> Value {
             "strategy": {"type": "Recreate"},
             "selector": {"matchLabels": labels()},
             "template": {
-                "metadata": {"labels": labels(), "annotations": {"mlops-operator.dev/image": digest}},
+                "metadata": {"labels": labels(), "annotations": {"mlops-operator.dev/image": image.digest}},
                 "spec": pod,
             },
         },
