@@ -139,9 +139,9 @@ impl<K: Clone + Eq + Hash> Attempts<K> {
         before
     }
 
-    /// It went well, or is gone.
-    pub(crate) fn clear(&mut self, key: &K) {
-        self.0.remove(key);
+    /// It went well, or is gone; gives the failures before that.
+    pub(crate) fn clear(&mut self, key: &K) -> u32 {
+        self.0.remove(key).unwrap_or_default()
     }
 }
 

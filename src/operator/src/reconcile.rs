@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
@@ -116,25 +116,32 @@ pub(crate) struct Memory {
     ready: BTreeMap<Item, bool>,
     /// Objects for which Azure has been away for a while.
     away: BTreeSet<Item>,
+    /// When they were last woken.
+    woken: Option<Instant>,
 }
 
 /// After how many tries without an answer Azure is held to be away: until then, back-off is short enough.
 const AWAY_AFTER: u32 = 4;
+/// The shortest time between two times at which those for which Azure is away are woken.
+const WAKE_EVERY: Duration = Duration::from_secs(30);
 
 impl Memory {
-    /// Notes whether Azure could be asked; gives the objects that have waited for its return, which was just seen. They
-    /// need not wait for the end of their back-off: the buckets see to it that they don't all come at once.
-    fn note(&mut self, item: &Item, failed: Option<(&Class, u32)>) -> Vec<Item> {
-        match failed {
-            Some((Class::Unreachable, before)) => {
-                if before + 1 >= AWAY_AFTER {
-                    self.away.insert(item.clone());
-                }
-                Vec::new()
-            }
-            _ if self.away.remove(item) => std::mem::take(&mut self.away).into_iter().collect(),
-            _ => Vec::new(),
+    /// Notes that Azure did not answer an object, which had failed so often before.
+    fn unanswered(&mut self, item: &Item, before: u32) {
+        if before + 1 >= AWAY_AFTER {
+            self.away.insert(item.clone());
         }
+    }
+
+    /// Notes that an object could ask Azure again; gives those that have waited for that, and when to look at them.
+    /// They need not wait for the end of their back-off: the buckets see to it that they don't all come at once.
+    fn recovered(&mut self, item: &Item, now: Instant) -> (Vec<Item>, Instant) {
+        self.away.remove(item);
+        let at = self.woken.map_or(now, |woken| now.max(woken + WAKE_EVERY));
+        if !self.away.is_empty() {
+            self.woken = Some(at);
+        }
+        (std::mem::take(&mut self.away).into_iter().collect(), at)
     }
 }
 
@@ -185,20 +192,21 @@ impl Loop {
         };
         self.count(kind, &memory);
         let Some(failure) = outcome.failure else {
-            memory.attempts.clear(item);
-            if outcome.name == "gone" {
-                memory.away.remove(item);
+            // Whoever never failed, or is gone, knows nothing of a return.
+            if memory.attempts.clear(item) > 0 && outcome.name != "gone" {
+                self.wake_waiting(&mut memory, item);
             }
-            let back = memory.note(item, None);
-            drop(memory);
-            (self.wake)(back);
+            memory.away.remove(item);
             return outcome.next;
         };
         tracing::warn!(class = ?failure.class, message = %failure.message, "a reconcile failed");
         let before = memory.attempts.failed(item);
-        let back = memory.note(item, Some((&failure.class, before)));
+        match failure.class {
+            Class::Unreachable => memory.unanswered(item, before),
+            _ if memory.away.contains(item) => self.wake_waiting(&mut memory, item),
+            _ => {}
+        }
         drop(memory);
-        (self.wake)(back);
         let next = failure.next(before, jitter());
         let asked = matches!(failure.class, Class::Throttled(_) | Class::AzureThrottled(_));
         if let (true, Next::After(wait)) = (asked, next) {
@@ -206,6 +214,13 @@ impl Loop {
             self.work.queue().hold(item, Instant::now() + wait);
         }
         next
+    }
+
+    fn wake_waiting(&self, memory: &mut Memory, item: &Item) {
+        if self.lane == Lane::Azure {
+            let (waiting, at) = memory.recovered(item, Instant::now());
+            self.work.push(waiting, at);
+        }
     }
 
     /// Decides and executes, and decides again when what was written in Azure answered at once: what it answered need

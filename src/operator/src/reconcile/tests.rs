@@ -1,7 +1,7 @@
 //! A panic concerns one object only: the others go on, it is counted, and the object's status says so. And who waits
 //! for Azure is told of its return.
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
@@ -13,7 +13,7 @@ use kube::api::ApiResource;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{AWAY_AFTER, Class, Loop, Memory, Work};
+use super::{AWAY_AFTER, Loop, Memory, WAKE_EVERY, Work};
 use crate::arguments::Arguments;
 use crate::azure::Azure;
 use crate::context::{Context, Fresh};
@@ -131,19 +131,18 @@ async fn a_panic_concerns_one_object_only() {
 #[test]
 fn the_first_that_azure_answers_again_wakes_those_that_have_waited_for_long() {
     let item = |name: &str| Item { primary: Primary::MlWorkspace, object: ObjectName::new("team", name) };
-    let away = |before| Some((&Class::Unreachable, before));
+    let now = Instant::now();
     let mut memory = Memory::default();
     for before in 0..AWAY_AFTER {
-        for name in ["a", "b", "poisoned"] {
-            assert_eq!(memory.note(&item(name), away(before)), []);
+        for name in ["a", "b"] {
+            memory.unanswered(&item(name), before);
         }
     }
-    // One failure is no outage, and who was answered all the time knows nothing of one.
-    assert_eq!(memory.note(&item("new"), away(0)), []);
-    assert_eq!(memory.note(&item("new"), None), []);
-    // A refusal is an answer too.
-    assert_eq!(memory.note(&item("b"), Some((&Class::Denied, 4))), [item("a"), item("poisoned")]);
-    // What fails for ever is not tried at each success of the others.
-    assert_eq!(memory.note(&item("poisoned"), away(AWAY_AFTER)), []);
-    assert_eq!(memory.note(&item("a"), None), []);
+    // One failure is no outage: its back-off is short.
+    memory.unanswered(&item("new"), 0);
+    assert_eq!(memory.recovered(&item("b"), now), (vec![item("a")], now));
+    assert_eq!(memory.recovered(&item("new"), now).0, []);
+    // What fails on and on is not tried each time that another recovers.
+    memory.unanswered(&item("a"), AWAY_AFTER);
+    assert_eq!(memory.recovered(&item("new"), now), (vec![item("a")], now + WAKE_EVERY));
 }
