@@ -98,7 +98,8 @@ impl Azure {
 
     /// The same for an operator that watches another namespace.
     pub fn options_in(&self, context: &Context, place: &Place) -> anyhow::Result<operator::Options> {
-        let user = context.plane.user(&context.user(), &["system:masters"])?;
+        // One of its own: the kubeconfig of a user is written anew each time.
+        let user = context.plane.user(&format!("operator-{}", place.namespace), &["system:masters"])?;
         Ok(self.options_with(context.options_for(&place.namespace, &user)?))
     }
 
