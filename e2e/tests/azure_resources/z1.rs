@@ -87,6 +87,7 @@ fn points(calls: &BTreeMap<Call, u64>) -> Vec<Point> {
 /// Every call of a life, with every fault, each in a life of its own.
 pub(crate) async fn a_fault_at_any_call_leaves_no_trace(context: &mut Context) -> anyhow::Result<()> {
     let azure = Azure::start(context).await?;
+    azure.emulator.set_limit("standardDSv2Family", 1_000_000);
     let mut operator = azure.operator(context).await?;
     live(context, &azure, &BTreeMap::from([("reference".to_owned(), "without faults".to_owned())])).await?;
     let calls = calls(&azure.calls(0), "reference");
