@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 #[path = "azure_resources/lifecycle.rs"]
 mod lifecycle;
+#[path = "azure_resources/samples.rs"]
+mod samples;
 #[path = "azure_resources/z1.rs"]
 mod z1;
 #[path = "azure_resources/z10.rs"]
@@ -31,6 +33,7 @@ mod z9;
 
 fn main() -> ExitCode {
     let cases = e2e::cases![
+        samples::every_sample_is_made_in_azure_and_imported_without_a_difference,
         z3::while_azure_is_away_the_cluster_is_served_and_its_return_makes_no_stampede,
         z2::half_of_all_calls_fail_and_everything_gets_ready,
         z4::an_operation_that_fails_says_why_and_is_tried_again,

@@ -200,7 +200,10 @@ impl Store {
             }
             let same_pod = matches!(sight.content, Content::Pod(_)) && entry.sight.content == sight.content;
             // The watch may be faster than the answer to an own write, and each look costs calls of Azure.
-            let own_news = is_in_azure_alone(source) && entry.sight.intent.is_kept_by(sight.intent);
+            let in_azure = is_in_azure_alone(source)
+                || (source == Source::Primary(Primary::Endpoint)
+                    && (entry.sight.lane, sight.lane) == (Lane::Azure, Lane::Azure));
+            let own_news = in_azure && entry.sight.intent.is_kept_by(sight.intent);
             let before = std::mem::replace(&mut entry.sight, sight.clone());
             tables.unlink(source, &before);
             tables.link(source, &sight);

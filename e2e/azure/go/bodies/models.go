@@ -3,10 +3,15 @@ package main
 import (
 	"encoding/json"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/applicationinsights/armapplicationinsights"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/authorization/armauthorization/v2"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerregistry/armcontainerregistry"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/keyvault/armkeyvault"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/kubernetesconfiguration/armkubernetesconfiguration/v2"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/machinelearning/armmachinelearning/v4"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/monitor/armmonitor"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/operationalinsights/armoperationalinsights"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/storage/armstorage"
 )
 
 // models makes an empty model of each type that a body can be of.
@@ -20,6 +25,7 @@ var models = map[string]func() any{
 	"ComponentContainer":                           empty[armmachinelearning.ComponentContainer],
 	"ComponentVersion":                             empty[armmachinelearning.ComponentVersion],
 	"ComputeResource":                              empty[armmachinelearning.ComputeResource],
+	"ContainerRegistry":                            empty[armcontainerregistry.Registry],
 	"DataContainer":                                empty[armmachinelearning.DataContainer],
 	"DataVersionBase":                              empty[armmachinelearning.DataVersionBase],
 	"Datastore":                                    empty[armmachinelearning.Datastore],
@@ -32,7 +38,9 @@ var models = map[string]func() any{
 	"EnvironmentVersion":                           empty[armmachinelearning.EnvironmentVersion],
 	"Extension":                                    empty[armkubernetesconfiguration.Extension],
 	"GetBlobReferenceSASRequestDto":                empty[armmachinelearning.GetBlobReferenceSASRequestDto],
+	"InsightsComponent":                            empty[armapplicationinsights.Component],
 	"JobBase":                                      empty[armmachinelearning.JobBase],
+	"LogAnalyticsWorkspace":                        empty[armoperationalinsights.Workspace],
 	"ManagedNetworkProvisionOptions":               empty[armmachinelearning.ManagedNetworkProvisionOptions],
 	"MetricAlertResource":                          empty[armmonitor.MetricAlertResource],
 	"ModelContainer":                               empty[armmachinelearning.ModelContainer],
@@ -55,6 +63,8 @@ var models = map[string]func() any{
 	"RoleDefinition":                               empty[armauthorization.RoleDefinition],
 	"RoleEligibilityScheduleRequest":               empty[armauthorization.RoleEligibilityScheduleRequest],
 	"Schedule":                                     empty[armmachinelearning.Schedule],
+	"StorageAccountCreateParameters":               empty[armstorage.AccountCreateParameters],
+	"VaultCreateOrUpdateParameters":                empty[armkeyvault.VaultCreateOrUpdateParameters],
 	"Workspace":                                    empty[armmachinelearning.Workspace],
 	"WorkspaceConnectionPropertiesV2BasicResource": empty[armmachinelearning.WorkspaceConnectionPropertiesV2BasicResource],
 	"WorkspaceConnectionUpdateParameter":           empty[armmachinelearning.WorkspaceConnectionPropertiesV2BasicResource],

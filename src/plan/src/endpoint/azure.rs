@@ -21,6 +21,9 @@ use crate::azure::{
 };
 use crate::digest;
 
+/// The tag of a deployment that was taken over, with the name that it would have if it had been made here.
+const REVISION_TAG: &str = "mlops-operator-revision";
+
 /// What an Endpoint has to do with Azure at the moment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AzurePart {
@@ -87,10 +90,16 @@ pub(crate) fn compile(object: &Value, facts: &Facts) -> Result<Compiled, Refusal
         environment: environment.as_ref().map(|(id, _)| id.clone()),
         compute: body::compute(spec, facts)?,
     };
-    let deployment = body::deployment(spec, &parts);
-    let revision = revision(&endpoint, &deployment);
-    let scene =
+    let mut deployment = body::deployment(spec, &parts);
+    let (runs, revision) = revision(&endpoint, &deployment);
+    let mut scene =
         Scene { endpoint: &endpoint, facts, deployment: id(main.child("deployments", &revision))?, main };
+    if let Some(same) = scene.same(&runs, &revision) {
+        scene.deployment = same;
+        if spec.management.mode == ManagementMode::Manage {
+            deployment["tags"][REVISION_TAG] = json!(revision);
+        }
+    }
     let mut wanted: Vec<Wanted> = environment.into_iter().filter_map(|(_, wanted)| wanted).collect();
     let after: Vec<ResourceId> = wanted.iter().map(|wanted| wanted.id.clone()).collect();
     wanted.push(scene.one_at_a_time(Wanted::new(scene.main.clone(), scene.endpoint_body(&parts))));
@@ -132,15 +141,16 @@ fn name(endpoint: &Endpoint) -> Result<&str, Refusal> {
     )))
 }
 
-/// The deployment's name: the object's name, and a digest of what the deployment runs, whatever its size.
-fn revision(endpoint: &Endpoint, deployment: &Value) -> String {
+/// What the deployment runs, whatever its size; and its name: the object's, and a digest of that.
+fn revision(endpoint: &Endpoint, deployment: &Value) -> (Value, String) {
     let mut runs = deployment["properties"].clone();
     if let Some(runs) = runs.as_object_mut() {
         // What can be changed without another container makes no new revision.
         runs.retain(|field, _| field != "scaleSettings" && !body::BATCH_FIELDS.contains(&field.as_str()));
     }
     let name: String = endpoint.metadata.name.iter().flat_map(|name| name.chars()).take(23).collect();
-    format!("{name}-{}", digest::of(&runs, 8))
+    let revision = format!("{name}-{}", digest::of(&runs, 8));
+    (json!({"properties": runs}), revision)
 }
 
 /// The environment: the one that is named, that of an image, or that of the Model.
@@ -275,6 +285,22 @@ impl Scene<'_> {
     /// The service takes one write at a time on an endpoint and all its deployments.
     fn one_at_a_time(&self, wanted: Wanted) -> Wanted {
         Wanted { one_at_a_time_with: Some(self.main.clone()), ..wanted }
+    }
+
+    /// A deployment that somebody else made, that gets requests and runs just what is wanted: it need not be made a second
+    /// time to be managed. Once it is ours, its tag says of which revision it is.
+    fn same(&self, runs: &Value, revision: &str) -> Option<ResourceId> {
+        if self.body(&self.deployment).is_some() {
+            return None;
+        }
+        let type_ = arm::resource_type(&self.deployment.type_())?;
+        let live = self.live().into_iter().filter_map(|name| self.main.child("deployments", &name).ok());
+        live.into_iter().find(|id| {
+            self.body(id).is_some_and(|body| match body["tags"][REVISION_TAG].as_str() {
+                Some(tag) => self.is_ours(body) && tag == revision,
+                None => !self.is_ours(body) && arm::differences(runs, body, type_).is_empty(),
+            })
+        })
     }
 
     fn body(&self, id: &ResourceId) -> Option<&Value> {

@@ -406,3 +406,57 @@ fn a_name_that_azure_does_not_take_is_refused_in_words() {
     assert!(status.conditions[0].message.contains("set spec.target.endpointName"));
     assert_eq!(managed().spec.target.type_, TargetType::ManagedOnline);
 }
+
+#[test]
+fn nothing_is_ready_or_drifted_before_requests_go_to_the_deployment() {
+    let mut both = both(managed());
+    for round in 0..12 {
+        let plan = both.reconcile().unwrap();
+        let drifted: Vec<_> =
+            plan.events.iter().filter(|event| event.reason == api::Reason::Drifted).collect();
+        assert!(drifted.is_empty(), "round {round}: {drifted:?}");
+        let conditions = plan.status.azure.iter().flat_map(|azure| &azure.conditions);
+        let mut ready = conditions.filter(|it| it.type_ == "Ready" && it.status == "True");
+        let traffic = both.azure.get(&main_id()).map(|body| body["properties"]["traffic"].to_string());
+        if let Some(condition) = ready.next() {
+            assert!(
+                traffic.as_ref().is_some_and(|it| it.contains("100")),
+                "round {round}: {condition:?} {traffic:?}"
+            );
+        }
+    }
+    assert_eq!(both.cluster.condition("Ready"), Some((true, api::Reason::Ready)));
+}
+
+#[test]
+fn a_deployment_of_somebody_else_that_runs_what_is_wanted_is_taken_over_as_it_is() {
+    let mut azure = served().azure;
+    let own = azure.ids().find(|id| id.type_().ends_with("/deployments")).unwrap().clone();
+    let mut body = azure.get(&own).unwrap().clone();
+    body["tags"] = json!({"team": "churn"});
+    azure.remove(&own);
+    azure.put(&inside("onlineEndpoints/churn/deployments/blue"), &body);
+    azure.edit(&main_id(), |body| {
+        body["tags"] = json!({});
+        body["properties"]["traffic"] = json!({"blue": 100});
+    });
+    let mut endpoint = managed();
+    endpoint.spec.management.adoption = api::azure::Adoption::IfUnowned;
+    let mut both = both(endpoint);
+    both.azure = azure;
+    both.settle(20).unwrap();
+    let deployments = |both: &Both| -> Vec<String> {
+        let all = both.azure.ids().filter(|id| id.type_().ends_with("/deployments"));
+        all.map(|id| id.name().to_owned()).collect()
+    };
+    assert_eq!(both.cluster.condition("Ready"), Some((true, api::Reason::Ready)));
+    assert_eq!(deployments(&both), ["blue"]);
+    let tags = &both.azure.get(&inside("onlineEndpoints/churn/deployments/blue")).unwrap()["tags"];
+    assert_eq!((&tags["team"], &tags["mlops-operator-revision"]), (&json!("churn"), &json!(own.name())));
+    // What is changed afterwards makes a deployment of our own.
+    both.cluster.endpoint.spec.model.uri = version(2);
+    both.cluster.endpoint.metadata.generation = Some(2);
+    both.settle(30).unwrap();
+    assert_eq!(deployments(&both).len(), 1);
+    assert_ne!(deployments(&both), ["blue"]);
+}

@@ -88,7 +88,7 @@ spec:
     workspaceRef:
       name: churn-dev
     computeRef:
-      name: arc-cluster
+      name: factory
   model:
     modelRef:
       name: churn

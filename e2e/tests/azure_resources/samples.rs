@@ -1,0 +1,206 @@
+//! Every sample that concerns Azure is made there; its bodies keep every key in Go's models, and what was made is
+//! imported without a difference.
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use arm_emulator::Entry;
+use e2e::azure::SUBSCRIPTION;
+use e2e::context::JSON;
+use e2e::{Azure, Context, Operator, until};
+use serde_json::{Value, json};
+use xtask::image::binary;
+use xtask::tools::{self, Module};
+
+/// The samples, none before what it needs; each with the plural of its kind.
+const SAMPLES: [(&str, &str); 11] = [
+    ("mlworkspace", "mlworkspaces"),
+    ("mlworkspace-production", "mlworkspaces"),
+    ("compute", "computes"),
+    ("compute-instance", "computes"),
+    ("compute-kubernetes", "computes"),
+    ("dataasset", "dataassets"),
+    ("model", "models"),
+    ("modelregistry", "modelregistries"),
+    ("endpoint-managed-online", "endpoints"),
+    ("endpoint-managed-batch", "endpoints"),
+    ("endpoint-arc", "endpoints"),
+];
+
+/// What the samples find in Azure: a connected cluster, and somebody else's registry with a model.
+const CLUSTER: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/edge/providers/Microsoft.Kubernetes/connectedClusters/factory";
+
+/// The model in Go's library of what is put at a type, without `Microsoft.`.
+const MODELS: [(&str, &str); 22] = [
+    ("MachineLearningServices/workspaces", "Workspace"),
+    ("MachineLearningServices/workspaces/computes", "ComputeResource"),
+    ("MachineLearningServices/workspaces/connections", "WorkspaceConnectionPropertiesV2BasicResource"),
+    ("MachineLearningServices/workspaces/data/versions", "DataVersionBase"),
+    ("MachineLearningServices/workspaces/datastores", "Datastore"),
+    ("MachineLearningServices/workspaces/codes/versions", "CodeVersion"),
+    ("MachineLearningServices/workspaces/environments/versions", "EnvironmentVersion"),
+    ("MachineLearningServices/workspaces/models", "ModelContainer"),
+    ("MachineLearningServices/workspaces/models/versions", "ModelVersion"),
+    ("MachineLearningServices/workspaces/onlineEndpoints", "OnlineEndpoint"),
+    ("MachineLearningServices/workspaces/onlineEndpoints/deployments", "OnlineDeployment"),
+    ("MachineLearningServices/workspaces/batchEndpoints", "BatchEndpoint"),
+    ("MachineLearningServices/workspaces/batchEndpoints/deployments", "BatchDeployment"),
+    ("MachineLearningServices/workspaces/outboundRules", "OutboundRuleBasicResource"),
+    ("MachineLearningServices/registries", "Registry"),
+    ("KubernetesConfiguration/extensions", "Extension"),
+    ("Insights/diagnosticSettings", "DiagnosticSettingsResource"),
+    ("Insights/components", "InsightsComponent"),
+    ("OperationalInsights/workspaces", "LogAnalyticsWorkspace"),
+    ("Storage/storageAccounts", "StorageAccountCreateParameters"),
+    ("KeyVault/vaults", "VaultCreateOrUpdateParameters"),
+    ("ContainerRegistry/registries", "ContainerRegistry"),
+];
+
+pub(crate) async fn every_sample_is_made_in_azure_and_imported_without_a_difference(
+    context: &mut Context,
+) -> anyhow::Result<()> {
+    let azure = Azure::start(context).await?;
+    surroundings(&azure, context).await?;
+    let before = azure.emulator.log().last();
+    let mut operator = azure.operator(context).await?;
+    let mut paths = Vec::new();
+    for (sample, plural) in SAMPLES {
+        let object = read(sample)?;
+        context.must("POST", context.own(plural, "").trim_end_matches('/'), JSON, &object).await?;
+        paths.push(context.own(plural, object["metadata"]["name"].as_str().unwrap_or_default()));
+    }
+    for path in &paths {
+        context.object_says(path, "Ready=True/Ready").await?;
+    }
+    operator.check_alive()?;
+    every_key_is_known_to_go(&azure.writes(before), context)?;
+    let workspace = format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/churn/providers/Microsoft.MachineLearningServices/workspaces/churn-dev"
+    );
+    imported(context, &azure, &workspace).await?;
+    // What needs something goes before it.
+    for path in paths.iter().rev() {
+        context.delete(path).await?;
+        context.gone(path).await?;
+    }
+    ensure!(azure.emulator.resource(&workspace).is_none(), "the workspace is still there");
+    let production = workspace.replace("/churn/", "/churn-prod/").replace("churn-dev", "churn-prod");
+    ensure!(azure.emulator.resource(&production).is_some(), "the sample for production lost its workspace");
+    Ok(())
+}
+
+fn read(sample: &str) -> anyhow::Result<Value> {
+    let file = xtask::cache::repository().join(format!("config/samples/{sample}.yaml"));
+    let text =
+        std::fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
+    Ok(serde_saphyr::from_str(&text)?)
+}
+
+/// What the samples say that exists.
+async fn surroundings(azure: &Azure, context: &Context) -> anyhow::Result<()> {
+    let cluster = json!({
+        "location": "westeurope", "identity": {"type": "SystemAssigned"},
+        "properties": {"agentPublicKeyCertificate": "", "connectivityStatus": "Connected"},
+    });
+    azure.ask("PUT", &format!("{CLUSTER}?api-version=2021-10-01"), Some(&cluster)).await?;
+    let registry = "/subscriptions/00000000-0000-0000-0000-000000000002/resourceGroups/contoso/providers/Microsoft.MachineLearningServices/registries/contoso";
+    let body = json!({
+        "location": "westeurope", "identity": {"type": "SystemAssigned"},
+        "properties": {"regionDetails": [{
+            "location": "westeurope",
+            "acrDetails": [{"systemCreatedAcrAccount": {"acrAccountSku": "Premium"}}],
+            "storageAccountDetails": [{"systemCreatedStorageAccount": {"storageAccountType": "Standard_LRS"}}],
+        }]},
+    });
+    azure.ask("PUT", &format!("{registry}?api-version=2025-12-01"), Some(&body)).await?;
+    let model = format!("{registry}/models/churn/versions/7?api-version=2025-12-01");
+    let body = json!({"properties": {"modelType": "custom_model", "modelUri": "https://contoso.blob.core.windows.net/models/churn/7"}});
+    until("the registry", Duration::from_secs(10), async || {
+        Ok(azure.ask("PUT", &model, Some(&body)).await.map_err(|error| error.to_string()))
+    })
+    .await?;
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "churn-sources"},
+        "stringData": {"storage-key": "c2VjcmV0", "git-token": "token"},
+    });
+    let secrets = format!("/api/v1/namespaces/{}/secrets", context.namespace);
+    context.must("POST", &secrets, JSON, &secret).await?;
+    Ok(())
+}
+
+/// Passes every body that the operator sent through the models of Azure's official Go library.
+fn every_key_is_known_to_go(writes: &[Entry], context: &Context) -> anyhow::Result<()> {
+    let mut lines = String::new();
+    let mut types: BTreeMap<&str, u32> = BTreeMap::new();
+    // A POST asks for keys, and says nothing.
+    for call in writes.iter().filter(|call| call.method != "POST" || call.body.is_some()) {
+        let id = arm::ResourceId::parse(&call.path).map_err(|error| anyhow!("{}: {error}", call.path))?;
+        let type_ = id.type_().trim_start_matches("Microsoft.").to_owned();
+        let model = MODELS.iter().find(|(name, _)| name.eq_ignore_ascii_case(&type_));
+        let (Some((_, model)), "PUT", Some(body)) = (model, call.method.as_str(), &call.body) else {
+            bail!("no Go model is known for {} {}: {:?}", call.method, call.path, call.body);
+        };
+        *types.entry(model).or_default() += 1;
+        lines += &json!({"type": model, "name": call.path, "body": body}).to_string();
+        lines.push('\n');
+    }
+    let file = context.plane.folder().join("bodies.jsonl");
+    std::fs::write(&file, lines)?;
+    let tools = tools::ensure_only(&[Module::AzureClients])?;
+    let summary = xtask::azure::judge(&tools.azure_bodies(), &file)?;
+    let never: Vec<&str> =
+        MODELS.map(|(_, model)| model).into_iter().filter(|it| !types.contains_key(it)).collect();
+    ensure!(never.is_empty(), "no sample sends a body of {never:?}");
+    context.tell(format!("{} bodies keep every key in Go's models", summary["bodies"]));
+    Ok(())
+}
+
+/// Imports everything in a workspace, and lets a second operator look at the manifests: there is nothing to do.
+async fn imported(context: &Context, azure: &Azure, workspace: &str) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let plugin = binary::build(&["kubectl-mlops"], false)?.swap_remove(0);
+    let mut command = Command::new(plugin);
+    command.args(["import", workspace, "--output-dir"]).arg(folder.path()).arg(azure.trust());
+    xtask::shell::output(command.envs(azure.environment()))?;
+    let place = context.place("imported").await?;
+    let mut paths = Vec::new();
+    let mut kinds: BTreeMap<String, u32> = BTreeMap::new();
+    for entry in std::fs::read_dir(folder.path())? {
+        let text = std::fs::read_to_string(entry?.path())?;
+        ensure!(text.contains("# it says what exists, without any difference"), "{text}");
+        let mut object: Value = serde_saphyr::from_str(&text)?;
+        object["metadata"]["namespace"] = json!(place.namespace);
+        let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+        let plural = plural(&kind);
+        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        place.must("POST", place.own(plural, "").trim_end_matches('/'), JSON, &object).await?;
+        paths.push(place.own(plural, &name));
+        *kinds.entry(kind).or_default() += 1;
+    }
+    ensure!(kinds.len() == 5, "imported only {kinds:?}");
+    let before = azure.emulator.log().last();
+    let mut options = azure.options_in(context, &place)?;
+    options.arguments.push("--cluster-id=another".to_owned());
+    let mut second = Operator::start(options)?;
+    second.ready().await?;
+    for path in &paths {
+        let object = place.object_says(path, "Ready=True/Ready").await;
+        object.with_context(|| format!("{path} was imported"))?;
+    }
+    second.check_alive()?;
+    let writes = azure.writes(before);
+    ensure!(writes.is_empty(), "a second operator that only observes wrote: {writes:?}");
+    context.tell(format!("{kinds:?} imported"));
+    Ok(())
+}
+
+fn plural(kind: &str) -> &'static str {
+    match kind {
+        "MLWorkspace" => "mlworkspaces",
+        "Compute" => "computes",
+        "DataAsset" => "dataassets",
+        "Model" => "models",
+        _ => "endpoints",
+    }
+}
