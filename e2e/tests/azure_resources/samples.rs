@@ -1,13 +1,13 @@
 //! Every sample that concerns Azure is made there; its bodies keep every key in Go's models, and what was made is
 //! imported without a difference.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use arm_emulator::Entry;
 use e2e::azure::SUBSCRIPTION;
-use e2e::context::JSON;
+use e2e::context::{CONVERGES, JSON, Place, conditions};
 use e2e::{Azure, Context, Operator, until};
 use serde_json::{Value, json};
 use xtask::image::binary;
@@ -28,6 +28,8 @@ const SAMPLES: [(&str, &str); 11] = [
     ("endpoint-arc", "endpoints"),
 ];
 
+/// The tag by which the operator knows what it made.
+const OWNER: &str = "mlops-operator-owner";
 /// What the samples find in Azure: a connected cluster, and somebody else's registry with a model.
 const CLUSTER: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/edge/providers/Microsoft.Kubernetes/connectedClusters/factory";
 
@@ -78,16 +80,60 @@ pub(crate) async fn every_sample_is_made_in_azure_and_imported_without_a_differe
     let workspace = format!(
         "/subscriptions/{SUBSCRIPTION}/resourceGroups/churn/providers/Microsoft.MachineLearningServices/workspaces/churn-dev"
     );
+    // What is imported was made by people, without the operator's tags.
+    operator.terminate().await?;
+    let owners = Owners::of(&azure, before)?;
+    owners.set(&azure, false)?;
     imported(context, &azure, &workspace).await?;
+    owners.set(&azure, true)?;
+    let mut operator = azure.operator(context).await?;
     // What needs something goes before it.
     for path in paths.iter().rev() {
         context.delete(path).await?;
         context.gone(path).await?;
     }
+    operator.check_alive()?;
     ensure!(azure.emulator.resource(&workspace).is_none(), "the workspace is still there");
     let production = workspace.replace("/churn/", "/churn-prod/").replace("churn-dev", "churn-prod");
     ensure!(azure.emulator.resource(&production).is_some(), "the sample for production lost its workspace");
     Ok(())
+}
+
+/// Where a resource bears it.
+const PLACES: [&str; 3] = ["/tags", "/properties/tags", "/properties/metadata"];
+
+/// The operator's tags on what it made.
+struct Owners(Vec<(String, &'static str, Value)>);
+
+impl Owners {
+    fn of(azure: &Azure, since: u64) -> anyhow::Result<Self> {
+        let made: BTreeSet<String> = azure
+            .writes(since)
+            .into_iter()
+            .filter(|call| call.method == "PUT")
+            .map(|call| call.path)
+            .collect();
+        let owner = |id: String| {
+            let body = azure.emulator.resource(&id)?;
+            let place =
+                PLACES.into_iter().find(|place| body.pointer(&format!("{place}/{OWNER}")).is_some())?;
+            Some((id, place, body.pointer(&format!("{place}/{OWNER}"))?.clone()))
+        };
+        let found: Vec<_> = made.into_iter().filter_map(owner).collect();
+        ensure!(found.len() >= 10, "only {found:?} bear the operator's tag");
+        Ok(Self(found))
+    }
+
+    /// Puts the tags on, or takes them off.
+    fn set(&self, azure: &Azure, on: bool) -> anyhow::Result<()> {
+        for (id, place, owner) in &self.0 {
+            let owner = json!({OWNER: if on { owner.clone() } else { Value::Null }});
+            let inside = |patch: Value, field: &str| json!({field: patch});
+            let patch = place.split('/').skip(1).collect::<Vec<_>>().into_iter().rev().fold(owner, inside);
+            ensure!(azure.emulator.control().merge(id, &patch), "{id} is gone");
+        }
+        Ok(())
+    }
 }
 
 fn read(sample: &str) -> anyhow::Result<Value> {
@@ -166,18 +212,25 @@ async fn imported(context: &Context, azure: &Azure, workspace: &str) -> anyhow::
     let place = context.place("imported").await?;
     let mut paths = Vec::new();
     let mut kinds: BTreeMap<String, u32> = BTreeMap::new();
+    let mut refused = Vec::new();
     for entry in std::fs::read_dir(folder.path())? {
         let text = std::fs::read_to_string(entry?.path())?;
         ensure!(text.contains("# it says what exists, without any difference"), "{text}");
+        fill_in_secrets(&place, &text).await?;
         let mut object: Value = serde_saphyr::from_str(&text)?;
         object["metadata"]["namespace"] = json!(place.namespace);
         let kind = object["kind"].as_str().unwrap_or_default().to_owned();
         let plural = plural(&kind);
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        place.must("POST", place.own(plural, "").trim_end_matches('/'), JSON, &object).await?;
+        if let Err(error) =
+            place.must("POST", place.own(plural, "").trim_end_matches('/'), JSON, &object).await
+        {
+            refused.push(error.to_string());
+        }
         paths.push(place.own(plural, &name));
         *kinds.entry(kind).or_default() += 1;
     }
+    ensure!(refused.is_empty(), "imported manifests were refused:\n{}", refused.join("\n"));
     ensure!(kinds.len() == 5, "imported only {kinds:?}");
     let before = azure.emulator.log().last();
     let mut options = azure.options_in(context, &place)?;
@@ -185,13 +238,50 @@ async fn imported(context: &Context, azure: &Azure, workspace: &str) -> anyhow::
     let mut second = Operator::start(options)?;
     second.ready().await?;
     for path in &paths {
-        let object = place.object_says(path, "Ready=True/Ready").await;
-        object.with_context(|| format!("{path} was imported"))?;
+        let object = until(&format!("a plan for {path}"), CONVERGES, async || {
+            let object = place.get(path).await?.unwrap_or_default();
+            let says = conditions(&object);
+            let planned = says.iter().any(|it| it == "Ready=False/Planned" || it == "Ready=True/Ready");
+            Ok(if planned { Ok(object) } else { Err(format!("{says:?}")) })
+        })
+        .await?;
+        only_the_owner_is_missing(&object)?;
     }
     second.check_alive()?;
     let writes = azure.writes(before);
     ensure!(writes.is_empty(), "a second operator that only observes wrote: {writes:?}");
     context.tell(format!("{kinds:?} imported"));
+    Ok(())
+}
+
+/// Makes the Secrets that a manifest asks for in its comments.
+async fn fill_in_secrets(place: &Place, text: &str) -> anyhow::Result<()> {
+    for line in text.lines().filter_map(|line| line.strip_prefix("# fill in the Secret ")) {
+        let (name, keys) = line.split_once(" with the keys ").context("which keys?")?;
+        let values: BTreeMap<&str, &str> = keys.split(", ").map(|key| (key, "c2VjcmV0")).collect();
+        let secret =
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values});
+        place.must("POST", &format!("/api/v1/namespaces/{}/secrets", place.namespace), JSON, &secret).await?;
+    }
+    Ok(())
+}
+
+/// To be managed, what was imported needs the operator's tag and nothing else.
+fn only_the_owner_is_missing(object: &Value) -> anyhow::Result<()> {
+    let status =
+        if object["status"]["azure"].is_null() { &object["status"] } else { &object["status"]["azure"] };
+    for step in status["plan"]["steps"].as_array().into_iter().flatten() {
+        let differences = step["differences"].as_array().context("a step without differences")?;
+        let others: Vec<&Value> = differences
+            .iter()
+            .filter(|it| !it["field"].as_str().is_some_and(|it| it.ends_with(OWNER)))
+            .collect();
+        ensure!(
+            others.is_empty() && !differences.is_empty(),
+            "{} would be written: {step}",
+            object["metadata"]["name"]
+        );
+    }
     Ok(())
 }
 

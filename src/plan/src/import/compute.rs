@@ -17,12 +17,11 @@ pub fn compute(id: &ResourceId, body: &Value, workspace: &str, namespace: &str) 
     };
     spec.copy(
         body,
-        &[
-            ("description", "/properties/description"),
-            ("location", "/properties/computeLocation"),
-            ("disableLocalAuth", "/properties/disableLocalAuth"),
-        ],
+        &[("description", "/properties/description"), ("disableLocalAuth", "/properties/disableLocalAuth")],
     );
+    if type_ != "Kubernetes" {
+        spec.copy(body, &[("location", "/properties/computeLocation")]);
+    }
     spec.set("identity", identity(body)).set("tags", tags(body, "/tags"));
     Some(Imported::new("Compute", id.name(), namespace, spec))
 }

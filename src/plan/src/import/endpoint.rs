@@ -47,7 +47,7 @@ pub fn endpoint(
     let mut spec = Spec::default();
     spec.set("mode", if is_batch { "Batch" } else { "Online" })
         .set("target", target.value())
-        .set("model", json!({"uri": model, "format": "Custom"}))
+        .set("model", json!({"uri": model, "format": format(properties)}))
         .set("auth", json!({"mode": auth_mode(body)}))
         .set("scaling", if is_batch { Value::Null } else { scaling(deployment) })
         .set("container", variables(properties))
@@ -58,6 +58,11 @@ pub fn endpoint(
     let mut imported = Imported::new("Endpoint", id.name(), namespace, spec);
     imported.notes = notes(&all, deployment_id);
     Some(imported)
+}
+
+/// A deployment does not say its model's format. Only MLflow and Triton need no environment, and MLflow is what most are.
+fn format(properties: &Value) -> &'static str {
+    if text(properties, "/environmentId").is_empty() { "MLflow" } else { "Custom" }
 }
 
 /// An Endpoint names its deployments itself, and has one that gets requests.
