@@ -1,6 +1,7 @@
 //! Every sample that concerns Azure is made there; its bodies keep every key in Go's models, and what was made is
 //! imported without a difference.
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -80,6 +81,7 @@ pub(crate) async fn every_sample_is_made_in_azure_and_imported_without_a_differe
     let workspace = format!(
         "/subscriptions/{SUBSCRIPTION}/resourceGroups/churn/providers/Microsoft.MachineLearningServices/workspaces/churn-dev"
     );
+    nothing_is_planned(context, &azure)?;
     // What is imported was made by people, without the operator's tags.
     operator.terminate().await?;
     let owners = Owners::of(&azure, before)?;
@@ -202,11 +204,26 @@ fn every_key_is_known_to_go(writes: &[Entry], context: &Context) -> anyhow::Resu
     Ok(())
 }
 
+/// `kubectl mlops plan --server` finds nothing to do.
+fn nothing_is_planned(context: &Context, azure: &Azure) -> anyhow::Result<()> {
+    let kubeconfig = context.plane.user(&format!("planner-{}", context.namespace), &["system:masters"])?;
+    let mut command = Command::new(plugin()?);
+    command.args(["plan", "--server", "--exit-code", "--namespace", &context.namespace]).arg(azure.trust());
+    for (sample, _) in SAMPLES {
+        command.arg("-f").arg(xtask::cache::repository().join(format!("config/samples/{sample}.yaml")));
+    }
+    command.env("KUBECONFIG", kubeconfig);
+    xtask::shell::output(command.envs(azure.environment())).map(drop)
+}
+
+fn plugin() -> anyhow::Result<PathBuf> {
+    Ok(binary::build(&["kubectl-mlops"], false)?.swap_remove(0))
+}
+
 /// Imports everything in a workspace, and lets a second operator look at the manifests: there is nothing to do.
 async fn imported(context: &Context, azure: &Azure, workspace: &str) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let plugin = binary::build(&["kubectl-mlops"], false)?.swap_remove(0);
-    let mut command = Command::new(plugin);
+    let mut command = Command::new(plugin()?);
     command.args(["import", workspace, "--output-dir"]).arg(folder.path()).arg(azure.trust());
     xtask::shell::output(command.envs(azure.environment()))?;
     let place = context.place("imported").await?;
