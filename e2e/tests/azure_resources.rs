@@ -6,6 +6,8 @@ use e2e::Azure;
 use e2e::azure::{SUBSCRIPTION, workspace_id};
 use serde_json::{Value, json};
 
+#[path = "azure_resources/go_fake.rs"]
+mod go_fake;
 #[path = "azure_resources/lifecycle.rs"]
 mod lifecycle;
 #[path = "azure_resources/samples.rs"]
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         z8::who_observes_only_tells_the_difference,
         z9::a_settled_object_is_read_once_per_sync_and_never_written,
         z10::no_answer_lures_a_token_away,
+        go_fake::the_core_works_against_go_s_official_fake_server,
         lifecycle::a_workspace_and_its_data_are_made_changed_and_deleted,
         lifecycle::the_mode_plan_tells_every_write_and_makes_none,
         lifecycle::ids_and_keys_are_exported_and_a_stranger_s_secret_is_kept,

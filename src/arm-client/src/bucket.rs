@@ -13,6 +13,9 @@ use crate::config::{Limit, Limits};
 #[cfg(test)]
 mod tests;
 
+/// How many times as fast as it fills a bucket flows after a silence, as long as what it held lasts.
+const RECOVERY: f64 = 1.6;
+
 /// What a bucket counts.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Kind {
@@ -54,6 +57,8 @@ pub(crate) struct Bucket {
 struct Level {
     limit: Limit,
     tokens: f64,
+    /// What the bucket held before a silence, and gives out little by little.
+    reserve: f64,
     at: Instant,
     closed_until: Option<Instant>,
     /// Whether the last call was not answered.
@@ -67,8 +72,14 @@ pub(crate) struct Closed(pub(crate) Duration);
 impl Bucket {
     fn new(limit: Limit) -> Self {
         let tokens = f64::from(limit.burst.max(1));
-        let level =
-            Mutex::new(Level { limit, tokens, at: Instant::now(), closed_until: None, silent: false });
+        let level = Mutex::new(Level {
+            limit,
+            tokens,
+            reserve: 0.0,
+            at: Instant::now(),
+            closed_until: None,
+            silent: false,
+        });
         Self { queue: tokio::sync::Mutex::default(), level }
     }
 
@@ -98,11 +109,12 @@ impl Bucket {
         let mut level = self.level();
         level.closed_until = Some(level.closed_until.map_or(until, |other| other.max(until)));
         level.tokens = 0.0;
+        level.reserve = 0.0;
         level.at = level.at.max(until);
     }
 
-    /// A call was not answered, or by a server in trouble. When that is over, calls flow as fast as the bucket fills:
-    /// all that have waited would otherwise come at once.
+    /// A call was not answered, or by a server in trouble. When that is over, calls flow little faster than the bucket
+    /// fills: all that have waited would otherwise come at once.
     pub(crate) fn unanswered(&self) {
         let mut level = self.level();
         level.silent = true;
@@ -122,6 +134,7 @@ impl Bucket {
         let mut level = self.level();
         level.fill();
         level.tokens = level.tokens.min(left);
+        level.reserve = level.reserve.min((left - level.tokens).max(0.0));
     }
 
     fn refuse(&self, patience: Duration) -> Result<(), Closed> {
@@ -141,14 +154,26 @@ impl Level {
 
     fn drain(&mut self) {
         self.fill();
+        self.reserve = (self.reserve + self.tokens).min(self.burst());
         self.tokens = 0.0;
+    }
+
+    fn burst(&self) -> f64 {
+        f64::from(self.limit.burst.max(1))
+    }
+
+    /// How many tokens flow in a second.
+    fn rate(&self) -> f64 {
+        self.limit.per_second * if self.reserve > 0.0 { RECOVERY } else { 1.0 }
     }
 
     fn fill(&mut self) {
         let now = Instant::now();
         // While the bucket is closed, `at` lies ahead, and nothing flows in.
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.tokens = (self.tokens + passed * self.limit.per_second).min(f64::from(self.limit.burst.max(1)));
+        let held = (self.tokens + self.reserve + passed * self.limit.per_second).min(self.burst());
+        self.tokens = (self.tokens + passed * self.rate()).min(held);
+        self.reserve = held - self.tokens;
         self.at = self.at.max(now);
     }
 
@@ -163,7 +188,7 @@ impl Level {
             self.tokens -= 1.0;
             return None;
         }
-        let missing = (1.0 - self.tokens) / self.limit.per_second.max(0.001);
+        let missing = (1.0 - self.tokens) / self.rate().max(0.001);
         Some(Duration::from_secs_f64(missing).max(Duration::from_millis(1)))
     }
 }

@@ -118,6 +118,13 @@ func (s *store) modelContainers() fake.ModelContainersServer {
 			isNew := s.putModelContainer(ctx, group, workspace, name, &body)
 			return answer(createdOr200(isNew), ml.ModelContainersClientCreateOrUpdateResponse{ModelContainer: body}), refused
 		},
+		Delete: func(_ context.Context, group, workspace, name string, _ *ml.ModelContainersClientDeleteOptions) (resp azfake.Responder[ml.ModelContainersClientDeleteResponse], refused azfake.ErrorResponder) {
+			status := http.StatusNoContent
+			if s.remove(key(group, "workspaces", workspace, "models", name)) {
+				status = http.StatusOK
+			}
+			return answer(status, ml.ModelContainersClientDeleteResponse{}), refused
+		},
 	}
 }
 

@@ -31,6 +31,7 @@ var routes = []route{
 	{http.MethodDelete, workspace + "/computes/{}", "ComputeClient.BeginDelete"},
 	{http.MethodGet, workspace + "/models/{}", "ModelContainersClient.Get"},
 	{http.MethodPut, workspace + "/models/{}", "ModelContainersClient.CreateOrUpdate"},
+	{http.MethodDelete, workspace + "/models/{}", "ModelContainersClient.Delete"},
 	{http.MethodGet, workspace + "/models/{}/versions", "ModelVersionsClient.NewListPager"},
 	{http.MethodGet, workspace + "/models/{}/versions/{}", "ModelVersionsClient.Get"},
 	{http.MethodPut, workspace + "/models/{}/versions/{}", "ModelVersionsClient.CreateOrUpdate"},

@@ -61,8 +61,7 @@ async fn every_sample_can_be_planned_together() {
     let again = json!(report);
     let all = again["objects"].as_array().unwrap().iter();
     let problems: Vec<&Value> = all.flat_map(|object| object["problems"].as_array().unwrap()).collect();
-    // The sample of an attached cluster names one of the reader's own.
-    assert_eq!(problems, ["DependencyNotReady: there is no Compute factory in this namespace"]);
+    assert!(problems.is_empty(), "{problems:?}");
     let mut scene = offline(&Environment::new());
     let documents = documents::read(&[samples()]).unwrap();
     let report = super::report(&mut scene, documents, "team").await.unwrap();
