@@ -21,6 +21,9 @@ use crate::step::{Delete, Next, Plan, Step};
 /// The most revisions that a status lists.
 const REVISION_LIMIT: usize = 16;
 
+/// How long the status tells the new address before the old one goes.
+const TOLD: Duration = Duration::from_secs(1);
+
 /// The plan of an Endpoint that runs in Azure. What it has on this cluster goes last, once Azure serves.
 pub(super) fn plan(world: &World) -> Plan<EndpointStatus> {
     let old = world.endpoint.status.clone().unwrap_or_default();
@@ -28,8 +31,15 @@ pub(super) fn plan(world: &World) -> Plan<EndpointStatus> {
     let facts = AzureFacts::new(&outcome.plan.status, true);
     let moves_over = outcome.settled && facts.serves();
     let mut steps = outcome.plan.steps.clone();
+    let mut next = outcome.plan.next;
     if moves_over && world.endpoint.spec.management.mode == ManagementMode::Manage {
-        steps.extend(removals(world));
+        let removals = removals(world);
+        if old.url == facts.scoring_uri() {
+            steps.extend(removals);
+        } else if !removals.is_empty() {
+            // The address on the cluster goes once the status has told the new one.
+            next = sooner(next, Next::After(TOLD));
+        }
     }
     let statements = statements(world, outcome, &facts);
     let generation = world.endpoint.metadata.generation;
@@ -51,7 +61,7 @@ pub(super) fn plan(world: &World) -> Plan<EndpointStatus> {
         resolved_model: None,
         plan: None,
     };
-    Plan { steps, status, events: outcome.plan.events.clone(), next: outcome.plan.next }
+    Plan { steps, status, events: outcome.plan.events.clone(), next }
 }
 
 /// Azure was not read: nothing is touched, and what was said of this very spec stays.
