@@ -288,8 +288,8 @@ fn a_batch_endpoint_moves_its_default() {
     check(&mut both, "azure_batch_ready");
 }
 
-#[test]
-fn a_model_that_moves_to_azure_keeps_its_old_address_until_azure_serves() {
+/// An Endpoint that pods of this cluster serve.
+fn served_here() -> Both {
     let mut both = both(endpoint(&json!({
         "target": {"type": "Kubernetes", "workspaceRef": {"name": "dev"}},
         "model": {"uri": version(1), "format": "ONNX"},
@@ -297,6 +297,28 @@ fn a_model_that_moves_to_azure_keeps_its_old_address_until_azure_serves() {
     both.settle(10).unwrap();
     both.cluster.finish_rollout();
     both.settle(10).unwrap();
+    both
+}
+
+#[test]
+fn the_new_address_is_told_before_the_old_one_goes() {
+    let mut both = served_here();
+    both.cluster.become_like(&managed());
+    let told = |both: &Both| both.cluster.endpoint.status.as_ref().and_then(|status| status.url.clone());
+    for _ in 0..30 {
+        let before = told(&both).unwrap_or_default();
+        let plan = both.reconcile().unwrap();
+        if plan.steps.iter().any(|step| matches!(step, plan::Step::Delete(_))) {
+            assert!(before.ends_with("/score"), "{before} answers nobody");
+            return;
+        }
+    }
+    panic!("nothing of the cluster was ever let go");
+}
+
+#[test]
+fn a_model_that_moves_to_azure_keeps_its_old_address_until_azure_serves() {
+    let mut both = served_here();
     assert_eq!(both.cluster.condition("Ready"), Some((true, api::Reason::Ready)));
     let old = both.cluster.endpoint.status.clone().unwrap().url.unwrap();
     both.cluster.become_like(&managed());
