@@ -59,7 +59,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         step("unit and property tests", || run(Part::Unit, &[("ORT_DYLIB_PATH", &library)]))?;
     }
     if wanted(Part::ControlPlane) {
-        tools::ensure_only(&[tools::Module::Kubernetes, tools::Module::Etcd])?;
+        tools::ensure_only(&[tools::Module::Kubernetes, tools::Module::Etcd, tools::Module::AzureClients])?;
         step("tests on a real API server", || run(Part::ControlPlane, &[]))?;
     }
     if wanted(Part::Azure) {
