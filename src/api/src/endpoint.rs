@@ -10,13 +10,20 @@ use serde::{Deserialize, Serialize};
 use crate::azure::{AzureAccess, AzureStatus, Export, LocalReference, Management, PlanStatus};
 use crate::meta::{EnvironmentVariable, ModelFormat};
 
+mod rollout;
 mod target;
+mod traffic;
 
+pub use rollout::{
+    Analysis, AnalysisModes, AnalysisQuery, Check, CheckMode, CheckOutcome, OnFailure, PauseCause, Rejected,
+    Rollout, RolloutPause, RolloutPhase, RolloutStatus, RolloutStep, RolloutStrategy,
+};
 pub use target::{
     Auth, AuthMode, BatchResources, BatchSettings, CodeConfiguration, Collection, DataCollector,
     LoggingLevel, OutputAction, ProbeSettings, RequestLogging, RequestSettings, RetrySettings, RollingRate,
-    Route, Switch, Target, TargetEnvironment, TargetType,
+    Route, Switch, Target, TargetEnvironment, TargetType, TokenRules,
 };
+pub use traffic::{Capture, CaptureStore, RateLimit, Routing};
 
 /// A stable scoring address and the model behind it.
 ///
@@ -47,6 +54,7 @@ pub use target::{
     printcolumn(name = "Serving", type_ = "string", json_path = ".status.conditions[?(@.type=='Serving')].status"),
     printcolumn(name = "Model", type_ = "string", json_path = ".spec.model.uri"),
     printcolumn(name = "Replicas", type_ = "string", json_path = ".status.readyReplicas", description = "Pods that answer"),
+    printcolumn(name = "Rollout", type_ = "string", json_path = ".status.rollout.phase"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "URL", type_ = "string", json_path = ".status.url", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = 1)
@@ -61,10 +69,21 @@ pub use target::{
     validation = Rule::new("self.target.type == 'ManagedBatch' || !has(self.batch)")
         .message("batch applies to the target ManagedBatch")
         .field_path(".batch"),
-    validation = Rule::new("self.target.type != 'Kubernetes' || !(has(self.auth) || has(self.export))")
-        .message("auth and export apply to targets in Azure: remove them, or set another target.type"),
-    validation = Rule::new("!has(self.auth) || (self.target.type == 'ManagedBatch' ? self.auth.mode == 'AadToken' : self.target.type == 'ArcKubernetes' ? self.auth.mode != 'AadToken' : true)")
-        .message("auth.mode must be AadToken with the target ManagedBatch, and Key or AMLToken with ArcKubernetes"),
+    validation = Rule::new("self.target.type != 'Kubernetes' || !has(self.export)")
+        .message("export applies to targets in Azure: remove it, or set another target.type"),
+    validation = Rule::new("!has(self.auth) || (self.target.type == 'ManagedBatch' ? self.auth.mode == 'AadToken' : self.target.type == 'ArcKubernetes' ? self.auth.mode in ['Key', 'AMLToken'] : self.target.type == 'Kubernetes' ? self.auth.mode != 'AMLToken' : self.auth.mode != 'None')")
+        .message("auth.mode must be AadToken with the target ManagedBatch, Key or AMLToken with ArcKubernetes, Key, AadToken or AMLToken with ManagedOnline, and Key, AadToken or None with Kubernetes"),
+    validation = Rule::new("!has(self.auth) || (self.target.type == 'Kubernetes' && self.auth.mode == 'AadToken') == has(self.auth.token)")
+        .message("auth.token goes with auth.mode AadToken on the target Kubernetes, which needs it to know whose tokens to take")
+        .field_path(".auth"),
+    validation = Rule::new("self.target.type == 'Kubernetes' || !(has(self.capture) || has(self.routing))")
+        .message("capture and routing apply to the target Kubernetes: use target.dataCollector in Azure"),
+    validation = Rule::new("self.target.type == 'Kubernetes' || !has(self.rollout.analysis)")
+        .message("rollout.analysis applies to the target Kubernetes, where the inference gateway measures")
+        .field_path(".rollout"),
+    validation = Rule::new("self.target.type in ['Kubernetes', 'ManagedOnline'] || !(self.rollout.strategy in ['BlueGreen', 'Canary'])")
+        .message("rollout.strategy BlueGreen and Canary apply to the targets Kubernetes and ManagedOnline")
+        .field_path(".rollout"),
     validation = Rule::new("self.target.type == 'Kubernetes' || !has(self.container) || !(has(self.container.image) || has(self.container.command) || has(self.container.args))")
         .message("container.image, command and args apply to the target Kubernetes: use target.environment in Azure")
         .field_path(".container"),
@@ -111,10 +130,17 @@ pub struct EndpointSpec {
     /// the old one, and gets all requests once it can answer.
     #[serde(default)]
     pub rollout: Rollout,
-    /// How callers prove who they are. Without it, by a key; with the target `ManagedBatch`, by a token of Microsoft
-    /// Entra ID.
+    /// How callers prove who they are. Without it, in Azure by a key, and with the target `ManagedBatch` by a token of
+    /// Microsoft Entra ID. On this cluster, it makes the inference gateway the only way to the pods; without it,
+    /// whoever reaches the Service is answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
+    /// How the inference gateway treats requests, with the target `Kubernetes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routing: Option<Routing>,
+    /// Which requests and answers the inference gateway keeps for monitoring, with the target `Kubernetes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture: Option<Capture>,
     /// How files are scored, with the target `ManagedBatch`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchSettings>,
@@ -317,42 +343,6 @@ pub struct ScalingTarget {
     pub cpu_utilization: i32,
 }
 
-/// How a change reaches the pods.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[schemars(inline)]
-pub struct Rollout {
-    /// `RollingUpdate` starts the new revision beside the old one and moves over without a failed request.
-    /// `Recreate` stops the old revision first; use it when two can't run at once, for example on one GPU.
-    #[serde(default)]
-    pub strategy: RolloutStrategy,
-    /// Seconds after which a rollout without progress is called stalled. The revision before keeps serving.
-    #[serde(default = "progress_deadline_seconds")]
-    #[schemars(range(min = 10, max = 86400))]
-    pub progress_deadline_seconds: i32,
-}
-
-impl Default for Rollout {
-    fn default() -> Self {
-        Self { strategy: RolloutStrategy::default(), progress_deadline_seconds: progress_deadline_seconds() }
-    }
-}
-
-fn progress_deadline_seconds() -> i32 {
-    600
-}
-
-/// The order in which the pods of two revisions stop and start.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[schemars(inline)]
-pub enum RolloutStrategy {
-    /// The new revision starts beside the old one.
-    #[default]
-    RollingUpdate,
-    /// The old revision stops before the new one starts.
-    Recreate,
-}
-
 /// What the operator saw and did.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -379,6 +369,9 @@ pub struct EndpointStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub selector: Option<String>,
+    /// The rollout that is under way, or how the last one ended, with the strategies `BlueGreen` and `Canary`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutStatus>,
     /// The revisions that have pods or are wanted, the wanted one first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
@@ -446,4 +439,10 @@ pub enum RevisionState {
     Failed,
     /// It is a revision from before, and goes when the wanted one answers.
     Retiring,
+    /// It is the wanted revision, and gets a share of the requests, or copies, while it is judged.
+    Canary,
+    /// It is a revision from before without pods, kept so that a person can go back to it.
+    Retired,
+    /// It is the wanted revision, and was found worse than the one before.
+    RolledBack,
 }

@@ -15,6 +15,10 @@ pub const APPLIED_ANNOTATION: &str = "mlops-operator.dev/applied";
 /// The annotation on a pod that names its model's URI, without any query.
 pub const MODEL_ANNOTATION: &str = "mlops-operator.dev/model";
 
+/// The annotation on an Endpoint by which a person steers its rollout: `pause`, `resume`, `skip-step`, `abort`, `retry`,
+/// `promote`, `rollback` or `rollback=REVISION`, and behind an `@` anything that makes it differ from the last one.
+pub const ROLLOUT_ACTION_ANNOTATION: &str = "mlops-operator.dev/rollout-action";
+
 /// The types of conditions.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum ConditionType {

@@ -6,6 +6,7 @@ mod deployment;
 mod elsewhere;
 pub mod model_uri;
 pub mod pod;
+pub mod rollout;
 mod status;
 mod valid;
 

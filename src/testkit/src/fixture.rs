@@ -76,6 +76,8 @@ pub fn endpoint(name: &str) -> EndpointFixture {
         scaling: api::endpoint::Scaling::default(),
         rollout: api::endpoint::Rollout::default(),
         auth: None,
+        routing: None,
+        capture: None,
         batch: None,
         export: None,
     };

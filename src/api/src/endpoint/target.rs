@@ -303,13 +303,41 @@ pub struct RequestLogging {
     pub capture_headers: Vec<String>,
 }
 
-/// How callers of an endpoint in Azure prove who they are.
+/// How callers of an endpoint prove who they are.
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(inline)]
 pub struct Auth {
     /// The kind of proof.
     pub mode: AuthMode,
+    /// The Secret of this namespace with the keys, for the mode `Key` on this cluster: `primaryKey` and, so that one
+    /// can be replaced without a gap, `secondaryKey`. Without it, the operator makes the Secret `NAME-keys`, and a key
+    /// that is removed from it is made anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<LocalReference>,
+    /// The tokens that are taken, for the mode `AadToken` on this cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenRules>,
+}
+
+/// The tokens that are taken.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct TokenRules {
+    /// Who issued them, the claim `iss`: `https://login.microsoftonline.com/TENANT/v2.0`.
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^https://[^\s]+$"))]
+    pub issuer: String,
+    /// For whom, the claim `aud`: the application's id.
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
+    pub audience: String,
+    /// Where the issuer's public keys are: `https://login.microsoftonline.com/TENANT/discovery/v2.0/keys`.
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^https://[^\s]+$"))]
+    pub jwks_uri: String,
+    /// The app role that a token must hold, in the claim `roles`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[^\s]+$"))]
+    pub role: Option<String>,
 }
 
 /// The kind of proof of a caller.
@@ -323,6 +351,8 @@ pub enum AuthMode {
     AadToken,
     /// A token of Azure Machine Learning.
     AMLToken,
+    /// None: anyone is answered. Only with the target `Kubernetes`.
+    None,
 }
 
 /// How a batch endpoint scores files.

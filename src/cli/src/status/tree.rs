@@ -83,6 +83,9 @@ fn revision_tree(text: &mut String, revision: &RevisionReport, style: Style, las
         RevisionState::Progressing => (Mark::Busy, "Progressing"),
         RevisionState::Failed => (Mark::Bad, "Failed"),
         RevisionState::Retiring => (Mark::Busy, "Retiring"),
+        RevisionState::Canary => (Mark::Busy, "Canary"),
+        RevisionState::Retired => (Mark::Good, "Retired"),
+        RevisionState::RolledBack => (Mark::Bad, "RolledBack"),
     };
     let model = revision.model.as_deref().map(|model| format!(", {}", one_line(model))).unwrap_or_default();
     let _ = writeln!(

@@ -253,13 +253,16 @@ fn deployment(valid: &Valid, seen: Option<&Observed>) -> Deployment {
 /// A rolling update never goes below the wanted number of pods: the revision before serves until the new one answers.
 fn strategy(strategy: RolloutStrategy) -> DeploymentStrategy {
     match strategy {
-        RolloutStrategy::RollingUpdate => DeploymentStrategy {
-            type_: Some("RollingUpdate".to_owned()),
-            rolling_update: Some(RollingUpdateDeployment {
-                max_surge: Some(IntOrString::String("25%".to_owned())),
-                max_unavailable: Some(IntOrString::Int(0)),
-            }),
-        },
+        // With the progressive strategies, a Deployment has one revision for life; what changes otherwise rolls.
+        RolloutStrategy::RollingUpdate | RolloutStrategy::BlueGreen | RolloutStrategy::Canary => {
+            DeploymentStrategy {
+                type_: Some("RollingUpdate".to_owned()),
+                rolling_update: Some(RollingUpdateDeployment {
+                    max_surge: Some(IntOrString::String("25%".to_owned())),
+                    max_unavailable: Some(IntOrString::Int(0)),
+                }),
+            }
+        }
         RolloutStrategy::Recreate => {
             DeploymentStrategy { type_: Some("Recreate".to_owned()), rolling_update: None }
         }

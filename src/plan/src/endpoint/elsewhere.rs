@@ -58,6 +58,7 @@ pub(super) fn plan(world: &World) -> Plan<EndpointStatus> {
         selector: world.endpoint.metadata.name.as_ref().map(|name| format!("{ENDPOINT_LABEL}={name}")),
         revisions: revisions(facts.revisions(&world.endpoint), status::retiring(&world.pods), &old.revisions),
         azure: Some(outcome.plan.status.clone()),
+        rollout: None,
         resolved_model: None,
         plan: None,
     };

@@ -56,7 +56,8 @@ pub(super) fn auth_mode(spec: &EndpointSpec) -> AuthMode {
 pub(super) fn endpoint(spec: &EndpointSpec, parts: &Parts) -> Value {
     let target = &spec.target;
     let auth_mode = match auth_mode(spec) {
-        AuthMode::Key => "Key",
+        // Admission lets `None` through on this cluster alone.
+        AuthMode::Key | AuthMode::None => "Key",
         AuthMode::AadToken => "AADToken",
         AuthMode::AMLToken => "AMLToken",
     };

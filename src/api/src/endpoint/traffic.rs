@@ -1,0 +1,88 @@
+//! How the inference gateway treats the requests of an Endpoint on this cluster.
+#![expect(unreachable_pub, reason = "the schema derive writes a private copy of each type")]
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How the inference gateway treats requests.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct Routing {
+    /// Host names that are this endpoint's own, beside the path `/endpoints/NAMESPACE/NAME`. Each must lie in a domain
+    /// that the operator's chart gives to this namespace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 8),
+        inner(
+            length(min = 1, max = 253),
+            regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)+$")
+        )
+    )]
+    pub hosts: Vec<String>,
+    /// A header whose value keeps its caller on one revision while requests are split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9][-A-Za-z0-9]*$"))]
+    pub sticky_header: Option<String>,
+    /// How often one caller may call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
+    /// The longest time of a request, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3600))]
+    pub request_timeout_seconds: Option<i32>,
+    /// How long a request waits for a revision that starts, or for room, in seconds. Without it: 30.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 600))]
+    pub queue_timeout_seconds: Option<i32>,
+}
+
+/// How often one caller may call. A caller is a token's application, a key, or else an address; each replica of the
+/// gateway counts by itself.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct RateLimit {
+    /// Requests a second in the long run.
+    #[schemars(range(min = 0.001, max = 1_000_000.0))]
+    pub requests_per_second: f64,
+    /// Requests at once. Without it, those of one second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub burst: Option<i32>,
+}
+
+/// Which requests and answers are kept, as Azure Machine Learning's data collector writes them: `model_inputs` and
+/// `model_outputs`, a JSON object a line, in a folder for each hour.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct Capture {
+    /// The share of requests that is kept, in percent.
+    #[serde(default = "all")]
+    #[schemars(range(min = 0.01, max = 100.0))]
+    pub sampling_percent: f64,
+    /// Where they are kept.
+    pub store: CaptureStore,
+    /// Columns whose values are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
+    pub mask: Vec<String>,
+}
+
+fn all() -> f64 {
+    100.0
+}
+
+/// Where captures are kept.
+#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct CaptureStore {
+    /// A folder of Azure Storage, `https://ACCOUNT.blob.core.windows.net/CONTAINER/PATH`. The gateway writes by its own
+    /// identity; NAMESPACE/NAME of the Endpoint is put behind the path.
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = Rule::new("self.matches('^https://[^\\\\s/@?#]+/[a-z0-9$][-a-z0-9]{1,62}(/[^\\\\s?#]*)?$') && !self.matches('(^|/)[.][.](/|$)')")
+        .message("capture.store.uri must be https://ACCOUNT.blob.core.windows.net/CONTAINER/PATH, without a query and without '..'"))]
+    pub uri: String,
+}
