@@ -6,6 +6,12 @@ use serde::{Deserialize, Serialize};
 pub const ENDPOINT_LABEL: &str = "mlops-operator.dev/endpoint";
 /// The label on a pod that names the revision it runs.
 pub const REVISION_LABEL: &str = "mlops-operator.dev/revision";
+/// The label on an object in another namespace that names the namespace of its Endpoint.
+pub const ENDPOINT_NAMESPACE_LABEL: &str = "mlops-operator.dev/endpoint-namespace";
+/// The label on the ConfigMaps that the inference gateway reads; its value is `true`.
+pub const GATEWAY_ROUTE_LABEL: &str = "mlops-operator.dev/gateway-route";
+/// The value of the label `app.kubernetes.io/name` of the inference gateway's pods.
+pub const GATEWAY_NAME: &str = "mlops-gateway";
 /// The standard label that names who manages an object.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// The value of [`MANAGED_BY_LABEL`], and the field manager of every write.

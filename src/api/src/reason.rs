@@ -41,6 +41,21 @@ reasons! {
     Creating => "",
     /// A new revision is replacing the one before.
     RollingOut => "",
+    /// A rollout waits for a person: at a step with `pause`, because somebody paused it, or because it failed or came to
+    /// no verdict.
+    AwaitingPerson => "Look at it with kubectl mlops rollout NAME, then say resume, skip-step, promote or abort.",
+    /// A new revision has proven itself, and answers all requests.
+    Promoted => "",
+    /// The wanted revision was given up, and the one before answers all requests.
+    RolledBack => "Change the spec, or try it again with kubectl mlops rollout retry NAME.",
+    /// A check of a rollout that only warns has failed.
+    CheckFailed => "Look at the revision before it gets all requests.",
+    /// What a person asked of a rollout was done.
+    ActionTaken => "",
+    /// What a person asked of a rollout makes no sense now.
+    ActionRefused => "Look at it with kubectl mlops rollout NAME.",
+    /// The spec needs the inference gateway, and the operator knows of none.
+    GatewayNeeded => "Install the chart with gateway.enabled=true, or remove the field that the message names.",
     /// The number of pods is on its way to the wanted one.
     Scaling => "",
     /// Fewer pods answer than wanted, although nothing was changed.

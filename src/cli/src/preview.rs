@@ -13,7 +13,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use plan::Settings;
+use plan::{Gateway, Settings};
 use serde_json::Value;
 
 use self::documents::Document;
@@ -91,6 +91,13 @@ fn offline(environment: &Environment) -> Scene {
             operator_namespace: "mlops-operator".to_owned(),
             model_server_image: "MODEL-SERVER-IMAGE".to_owned(),
             model_allowed_hosts: Vec::new(),
+            // What a manifest says of requests is planned as on a cluster that has one.
+            gateway: Some(Gateway {
+                url: "http://GATEWAY".to_owned(),
+                namespace: "mlops-operator".to_owned(),
+                domain: None,
+                capture_stores: Vec::new(),
+            }),
         },
         reads: Reads::offline(),
         cluster: None,

@@ -2,7 +2,7 @@
 use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use plan::Settings;
+use plan::{Gateway, Settings};
 
 /// Serves machine-learning models on Kubernetes, as declared by custom resources.
 #[derive(Debug, Parser)]
@@ -80,6 +80,28 @@ pub struct Options {
     /// without it. Two clusters must not share one.
     #[arg(long, env = "MLOPS_CLUSTER_ID")]
     pub cluster_id: Option<String>,
+    /// The inference gateway's address for callers, such as <http://mlops-gateway.mlops-system.svc>. Without it, there is
+    /// no gateway, and Endpoints that need one are refused.
+    #[arg(long, env = "MLOPS_GATEWAY_URL")]
+    pub gateway_url: Option<String>,
+    /// Where the gateway's replicas tell what they measure, as HOST:PORT; every address of the host is asked. Repeat for
+    /// several.
+    #[arg(long, env = "MLOPS_GATEWAY_ADMIN", value_delimiter = ',', requires = "gateway_url")]
+    pub gateway_admin: Vec<String>,
+    /// The namespace of the gateway; the operator's own without it.
+    #[arg(long, env = "MLOPS_GATEWAY_NAMESPACE", requires = "gateway_url")]
+    pub gateway_namespace: Option<String>,
+    /// A domain for host names of Endpoints: those of a namespace end in .NAMESPACE.DOMAIN.
+    #[arg(long, env = "MLOPS_GATEWAY_DOMAIN", requires = "gateway_url")]
+    pub gateway_domain: Option<String>,
+    /// The beginning of addresses to which the gateway may write captures, such as
+    /// <https://account.blob.core.windows.net/captures>. Repeat for several.
+    #[arg(long, env = "MLOPS_GATEWAY_CAPTURE_STORES", value_delimiter = ',', requires = "gateway_url")]
+    pub gateway_capture_store: Vec<String>,
+    /// The Prometheus that answers the queries of rollouts, such as <http://prometheus.monitoring.svc:9090>. Whoever
+    /// writes an Endpoint can ask it anything.
+    #[arg(long, env = "MLOPS_PROMETHEUS_URL")]
+    pub prometheus_url: Option<String>,
     /// Where to send traces by OTLP over HTTP, such as <http://collector:4318>. Without it, nowhere.
     #[arg(long, env = "MLOPS_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
@@ -92,7 +114,20 @@ impl Options {
             operator_namespace: self.operator_namespace.clone(),
             model_server_image: self.model_server_image.clone(),
             model_allowed_hosts: self.model_allowed_hosts.clone(),
+            gateway: self.gateway(),
         }
+    }
+
+    /// What plans know of the inference gateway.
+    pub(crate) fn gateway(&self) -> Option<Gateway> {
+        let url = self.gateway_url.as_ref()?;
+        let namespace = self.gateway_namespace.as_ref().unwrap_or(&self.operator_namespace);
+        Some(Gateway {
+            url: url.trim_end_matches('/').to_owned(),
+            namespace: namespace.clone(),
+            domain: self.gateway_domain.clone(),
+            capture_stores: self.gateway_capture_store.clone(),
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use plan::Settings;
 
 use crate::azure::Azure;
 use crate::execute::Executor;
+use crate::gateway::Gateway;
 use crate::store::Store;
 
 /// What a decision may look at and call. Cheap to share.
@@ -16,6 +17,7 @@ pub(crate) struct Context {
     pub(crate) settings: Arc<Settings>,
     pub(crate) executor: Executor,
     pub(crate) azure: Arc<Azure>,
+    pub(crate) gateway: Arc<Gateway>,
 }
 
 /// What own writes of this very reconcile have answered, so that it need not be read.

@@ -125,7 +125,7 @@ impl Executor {
                 let stranger = failure.class == Class::Conflict;
                 if stranger { stranger_found(step, &failure.message) } else { failure }
             })?;
-        if step.manager == FieldManager::Operator {
+        if step.manager != FieldManager::HandOver {
             self.store.apply(Source::Child(step.kind), Sight::from(written));
         }
         Ok(())

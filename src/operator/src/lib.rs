@@ -15,6 +15,7 @@ mod context;
 mod decision;
 mod execute;
 mod failure;
+mod gateway;
 mod kinds;
 mod lease;
 pub mod metrics;

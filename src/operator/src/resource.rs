@@ -22,6 +22,9 @@ pub(crate) struct Object {
     pub(crate) status: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) automount_service_account_token: Option<bool>,
+    /// Of a ConfigMap.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub(crate) data: Value,
 }
 
 impl Object {

@@ -13,6 +13,7 @@ use crate::arguments::Options;
 use crate::azure::Azure;
 use crate::context::Context;
 use crate::execute::Executor;
+use crate::gateway::Gateway;
 use crate::kinds::KINDS;
 use crate::lease::{Elector, Leadership};
 use crate::metrics::Metrics;
@@ -46,6 +47,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let context = Context {
         store: store.clone(),
         azure,
+        gateway: Arc::new(Gateway::new(&options)?),
         executor: executor.clone(),
         settings: Arc::new(options.settings()),
     };
@@ -66,7 +68,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         Health { ready: ready.clone(), metrics: metrics.clone(), log_level: telemetry.log_level.clone() };
     serve(options.http, health).await?;
     let sink = Sink::new(store, metrics.clone(), waker(lanes, ready.clone()));
-    start(&client, &options.watch_namespaces, &sink);
+    let gateway = options.gateway().map(|gateway| gateway.namespace);
+    start(&client, &options.watch_namespaces, gateway.as_deref(), &sink);
     let (stop, stopped) = watch::channel(false);
     let workers = tokio::spawn(lead(engines, sink.synced(), ready, leadership, metrics, stopped));
     stop_signal.wait().await;

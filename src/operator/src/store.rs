@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use api::meta::ENDPOINT_LABEL;
+use api::meta::{ENDPOINT_LABEL, ENDPOINT_NAMESPACE_LABEL, GATEWAY_ROUTE_LABEL};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use plan::ChildKind;
@@ -81,7 +81,8 @@ impl From<Object> for Sight {
         Self {
             name: ObjectName::of(&object.metadata),
             version: Object::version(&object.metadata),
-            endpoint: endpoint_of(&object.metadata),
+            // Only the routing documents carry the label, and only those of the gateway's own namespace are watched.
+            endpoint: endpoint_of(&object.metadata, is_route(&object.metadata)),
             references: references(object.metadata.namespace.as_deref().unwrap_or_default(), &object.spec)
                 .into_boxed_slice(),
             lane: lane_of(&object),
@@ -96,7 +97,7 @@ impl From<Pod> for Sight {
         Self {
             name: ObjectName::of(&pod.metadata),
             version: Object::version(&pod.metadata),
-            endpoint: endpoint_of(&pod.metadata),
+            endpoint: endpoint_of(&pod.metadata, false),
             references: Box::default(),
             lane: Lane::Cluster,
             intent: Intent::default(),
@@ -130,9 +131,16 @@ fn is_in_azure_alone(source: Source) -> bool {
     }
 }
 
-fn endpoint_of(metadata: &ObjectMeta) -> Option<ObjectName> {
-    let name = metadata.labels.as_ref()?.get(ENDPOINT_LABEL)?;
-    Some(ObjectName::new(metadata.namespace.as_deref()?, name))
+/// The Endpoint of an object. What is the gateway's lies in another namespace, and names the Endpoint's.
+fn endpoint_of(metadata: &ObjectMeta, is_route: bool) -> Option<ObjectName> {
+    let labels = metadata.labels.as_ref()?;
+    let namespace = if is_route { labels.get(ENDPOINT_NAMESPACE_LABEL) } else { metadata.namespace.as_ref() };
+    Some(ObjectName::new(namespace?, labels.get(ENDPOINT_LABEL)?))
+}
+
+/// Whether an object is one of the gateway's, as far as its labels tell.
+fn is_route(metadata: &ObjectMeta) -> bool {
+    metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(GATEWAY_ROUTE_LABEL))
 }
 
 struct Entry {
@@ -147,6 +155,8 @@ struct Tables {
     relists: BTreeMap<(Source, Arc<str>), u64>,
     objects: BTreeMap<(Source, ObjectName), Entry>,
     pods: BTreeMap<ObjectName, BTreeSet<ObjectName>>,
+    /// The objects of endpoints that bear another name, or lie in another namespace.
+    further: BTreeMap<ObjectName, BTreeSet<(ChildKind, ObjectName)>>,
     /// The objects that name an object in their spec.
     dependents: BTreeMap<Item, BTreeSet<Item>>,
 }
@@ -211,8 +221,14 @@ impl Store {
                 return Vec::new();
             }
         } else {
-            if let (Source::Pods, Some(endpoint)) = (source, &endpoint) {
-                tables.pods.entry(endpoint.clone()).or_default().insert(name.clone());
+            match (source, &endpoint) {
+                (Source::Pods, Some(endpoint)) => {
+                    tables.pods.entry(endpoint.clone()).or_default().insert(name.clone());
+                }
+                (Source::Child(kind), Some(endpoint)) if *endpoint != name => {
+                    tables.further.entry(endpoint.clone()).or_default().insert((kind, name.clone()));
+                }
+                _ => {}
             }
             tables.link(source, &sight);
             tables.objects.insert(key, Entry { sight, touched });
@@ -306,6 +322,15 @@ impl Store {
         facts.collect()
     }
 
+    /// The objects of an endpoint that bear another name, or lie in another namespace.
+    pub(crate) fn further_of(&self, endpoint: &ObjectName) -> anyhow::Result<Vec<(ChildKind, Object)>> {
+        let keys: Vec<_> = self.tables().further.get(endpoint).into_iter().flatten().cloned().collect();
+        let found = keys
+            .into_iter()
+            .map(|(kind, name)| Ok(self.object(Source::Child(kind), &name)?.map(|object| (kind, object))));
+        found.filter_map(Result::transpose).collect()
+    }
+
     /// The namespace whose ServingRuntimes are the defaults.
     pub(crate) fn operator_namespace(&self) -> &str {
         &self.operator_namespace
@@ -315,13 +340,12 @@ impl Store {
         let Some(entry) = tables.objects.remove(key) else { return Vec::new() };
         let (source, name) = key;
         tables.unlink(*source, &entry.sight);
-        if let (Source::Pods, Some(endpoint)) = (*source, &entry.sight.endpoint)
-            && let Some(pods) = tables.pods.get_mut(endpoint)
-        {
-            pods.remove(name);
-            if pods.is_empty() {
-                tables.pods.remove(endpoint);
+        match (*source, &entry.sight.endpoint) {
+            (Source::Pods, Some(endpoint)) => drop_from(&mut tables.pods, endpoint, name),
+            (Source::Child(kind), Some(endpoint)) => {
+                drop_from(&mut tables.further, endpoint, &(kind, name.clone()));
             }
+            _ => {}
         }
         self.concerned(tables, *source, name, entry.sight.endpoint)
     }
@@ -350,6 +374,16 @@ impl Store {
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes a value out of the set of an endpoint, and the set away when it was the last.
+fn drop_from<T: Ord>(sets: &mut BTreeMap<ObjectName, BTreeSet<T>>, endpoint: &ObjectName, value: &T) {
+    if let Some(set) = sets.get_mut(endpoint) {
+        set.remove(value);
+        if set.is_empty() {
+            sets.remove(endpoint);
+        }
     }
 }
 

@@ -3,7 +3,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use api::meta::{ENDPOINT_LABEL, MANAGED_BY_LABEL, MANAGER};
+use api::meta::{ENDPOINT_LABEL, ENDPOINT_NAMESPACE_LABEL, GATEWAY_ROUTE_LABEL, MANAGED_BY_LABEL, MANAGER};
 use futures::{Stream, TryStreamExt as _};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ApiResource;
@@ -51,8 +51,9 @@ impl Sink {
     }
 }
 
-/// Starts every watch. With no namespaces, each watches the whole cluster.
-pub(crate) fn start(client: &Client, namespaces: &[String], sink: &Sink) {
+/// Starts every watch. With no namespaces, each watches the whole cluster; routing documents are watched in the
+/// namespace of the gateway alone.
+pub(crate) fn start(client: &Client, namespaces: &[String], gateway: Option<&str>, sink: &Sink) {
     let everywhere = [String::new()];
     let scopes = if namespaces.is_empty() { &everywhere[..] } else { namespaces };
     let mut watches = Vec::new();
@@ -64,6 +65,9 @@ pub(crate) fn start(client: &Client, namespaces: &[String], sink: &Sink) {
     let defaults = sink.store.operator_namespace().to_owned();
     if !namespaces.is_empty() && !namespaces.contains(&defaults) {
         watches.push((defaults, Source::Primary(Primary::ServingRuntime)));
+    }
+    if let Some(gateway) = gateway {
+        watches.push((gateway.to_owned(), Source::Child(ChildKind::ConfigMap)));
     }
     sink.synced.store(watches.len(), Ordering::SeqCst);
     for (namespace, source) in watches {
@@ -84,7 +88,9 @@ async fn watch_one(client: Client, namespace: String, source: Source, sink: Sink
         }
         Source::Child(kind) => {
             let api = objects(client, &namespace, &child_resource(kind));
-            feed(watcher(api, ours), &namespace, source, &sink).await;
+            let routes = config.labels(&format!("{GATEWAY_ROUTE_LABEL}=true,{ENDPOINT_NAMESPACE_LABEL}"));
+            let config = if kind == ChildKind::ConfigMap { routes } else { ours };
+            feed(watcher(api, config), &namespace, source, &sink).await;
         }
         Source::Pods => {
             let api = pods(client, &namespace);

@@ -5,7 +5,7 @@ use std::fmt;
 use k8s_openapi::Resource;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serde_json::Value;
@@ -25,6 +25,8 @@ pub enum ChildKind {
     Deployment,
     /// Scaling by load.
     HorizontalPodAutoscaler,
+    /// What the inference gateway knows of an Endpoint. It lies in the gateway's namespace, out of the tenants' reach.
+    ConfigMap,
 }
 
 /// The coordinates of a kind in the API.
@@ -47,7 +49,7 @@ const fn coordinates<K: Resource>(plural: &'static str) -> Coordinates {
 }
 
 impl ChildKind {
-    /// Every kind, in the order in which they are applied.
+    /// Every kind of the Endpoint's own namespace, in the order in which they are applied.
     pub const ALL: [Self; 6] = [
         Self::ServiceAccount,
         Self::NetworkPolicy,
@@ -68,6 +70,7 @@ impl ChildKind {
             Self::HorizontalPodAutoscaler => {
                 coordinates::<HorizontalPodAutoscaler>("horizontalpodautoscalers")
             }
+            Self::ConfigMap => coordinates::<ConfigMap>("configmaps"),
         }
     }
 

@@ -1,27 +1,36 @@
 //! The plan of an Endpoint: which objects it needs on this cluster and in Azure, and what its status says.
 
+use std::time::Duration;
+
 pub mod azure;
 mod build;
 mod deployment;
 mod elsewhere;
 pub mod model_uri;
 pub mod pod;
+mod progressive;
 pub mod rollout;
+pub mod routed;
 mod status;
+mod story;
 mod valid;
 
 use api::azure::ManagementMode;
-use api::endpoint::ResolvedModel;
+use api::endpoint::{AuthMode, ResolvedModel};
 use api::{Endpoint, EndpointStatus, Reason, ServingRuntimeSpec};
 use jiff::Timestamp;
 
 pub use self::pod::{Cause, PodFacts};
+use self::rollout::evidence::Evidence;
 pub use self::valid::Refusal;
 use self::valid::Valid;
 use crate::child::{ChildKind, Children, Observed};
 use crate::settings::Settings;
 use crate::step::{Apply, Delete, FieldManager, Next, Plan, Step};
 use crate::subset;
+
+/// How often the keys of an Endpoint are read again.
+const KEYS_PERIOD: Duration = Duration::from_secs(30);
 
 /// Everything that the plan of an Endpoint depends on.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +43,14 @@ pub struct World {
     pub runtimes: Vec<RuntimeFacts>,
     /// The objects that bear its label and name.
     pub children: Children,
+    /// The Deployments and Services that bear its label and another name: those of its revisions.
+    pub further: Vec<(ChildKind, Observed)>,
+    /// Its routing document.
+    pub route: Option<Observed>,
+    /// What the gateway measured in the present step of its rollout.
+    pub evidence: Option<Evidence>,
+    /// The digests of its keys, when [`has_keys`] says that a Secret must be read.
+    pub keys: Option<Result<Vec<String>, Refusal>>,
     /// Its pods.
     pub pods: Vec<PodFacts>,
     /// What the operator was started with.
@@ -68,6 +85,12 @@ pub fn plan(world: &World) -> Plan<EndpointStatus> {
     } else {
         elsewhere::beside(world, here(world))
     };
+    let plan = if has_keys(&world.endpoint).is_some() {
+        // A Secret is not watched: whether its keys have changed is seen by looking.
+        Plan { next: elsewhere::sooner(plan.next, Next::After(KEYS_PERIOD)), ..plan }
+    } else {
+        plan
+    };
     match world.endpoint.spec.management.mode {
         ManagementMode::Manage => plan,
         ManagementMode::Plan | ManagementMode::Paused => elsewhere::held(world, plan),
@@ -77,9 +100,26 @@ pub fn plan(world: &World) -> Plan<EndpointStatus> {
 /// The plan of an Endpoint on this cluster.
 fn here(world: &World) -> Plan<EndpointStatus> {
     let valid = valid::validate(world).and_then(|valid| without_strangers(valid, world));
-    let steps = valid.as_ref().map_or_else(|_| Vec::new(), |valid| steps(valid, world));
+    if let Ok(valid) = &valid
+        && valid.strategy.is_progressive()
+    {
+        return progressive::plan(world, valid);
+    }
+    let mut steps = valid.as_ref().map_or_else(|_| Vec::new(), |valid| steps(valid, world));
     let (status, events) = status::status(world, valid.as_ref(), &steps);
+    if let Ok(valid) = &valid {
+        steps.extend(progressive::leftovers(world, valid, &status));
+        steps.extend(routed::whole(world, valid, &status));
+    }
     Plan { steps, status, events, next: Next::OnChange }
+}
+
+/// Whether the keys of an Endpoint must be read from a Secret of its namespace, and its name.
+pub fn has_keys(endpoint: &Endpoint) -> Option<String> {
+    let spec = &endpoint.spec;
+    let auth = spec.auth.as_ref().filter(|it| it.mode == AuthMode::Key && !spec.target.type_.is_azure())?;
+    let own = || format!("{}-keys", endpoint.metadata.name.as_deref().unwrap_or_default());
+    Some(auth.secret_ref.as_ref().map_or_else(own, |secret| secret.name.clone()))
 }
 
 /// Refuses to touch an object that belongs to somebody else.
@@ -112,7 +152,8 @@ fn steps(valid: &Valid, world: &World) -> Vec<Step> {
     let seen_deployment = world.children.get(&ChildKind::Deployment);
     // What is no longer wanted goes first, so that no autoscaler works against the number that is set next.
     let mut steps = Vec::from_iter(removals(valid, world));
-    for (kind, wanted) in build::children(valid, seen_deployment) {
+    let selected = progressive::selected(world, valid);
+    for (kind, wanted) in build::children(valid, seen_deployment, selected.as_deref()) {
         match world.children.get(&kind) {
             None => steps.push(apply(valid, kind, wanted, "it does not exist")),
             Some(seen) if seen.deleting || is_predecessor(seen, &world.endpoint) => {}
@@ -145,7 +186,7 @@ fn hand_over(valid: &Valid, kind: ChildKind, seen: &Observed) -> Option<Step> {
         return None;
     }
     let replicas = (!valid.replicas.is_fixed()).then(|| seen.body["spec"]["replicas"].as_i64())??;
-    let body = build::replicas_only(valid, replicas);
+    let body = build::replicas_only(valid, valid.name, replicas);
     Some(Step::Apply(Apply {
         manager: FieldManager::HandOver,
         ..step(valid, kind, body, "the autoscaler takes over the replicas")

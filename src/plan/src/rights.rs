@@ -70,7 +70,8 @@ fn child(kind: ChildKind) -> Right {
         ChildKind::NetworkPolicy
         | ChildKind::Service
         | ChildKind::PodDisruptionBudget
-        | ChildKind::Deployment => &["create", "delete", "list", "patch", "watch"],
+        | ChildKind::Deployment
+        | ChildKind::ConfigMap => &["create", "delete", "list", "patch", "watch"],
     };
     let coordinates = kind.coordinates();
     let why = "an object of an Endpoint";
@@ -79,13 +80,16 @@ fn child(kind: ChildKind) -> Right {
 
 /// The rights in the operator's own namespace.
 pub fn own_namespace_rights() -> Vec<Right> {
-    vec![Right {
-        group: "coordination.k8s.io",
-        resource: "leases",
-        verbs: &["create", "get", "update"],
-        names: &[],
-        why: "to elect a leader",
-    }]
+    vec![
+        Right {
+            group: "coordination.k8s.io",
+            resource: "leases",
+            verbs: &["create", "get", "update"],
+            names: &[],
+            why: "to elect a leader",
+        },
+        Right { why: "to tell the gateway of Endpoints", ..child(ChildKind::ConfigMap) },
+    ]
 }
 
 /// The rights in the whole cluster, without which its identity must be configured.

@@ -126,6 +126,8 @@ pub enum FieldManager {
     Operator,
     /// Holds a field between the operator and the controller that takes it over, so that it keeps its value.
     HandOver,
+    /// Sets the number of pods of a revision whose Deployment can't be built from the spec any more.
+    Scale,
 }
 
 impl FieldManager {
@@ -134,6 +136,7 @@ impl FieldManager {
         match self {
             Self::Operator => api::meta::MANAGER,
             Self::HandOver => "mlops-operator-hand-over",
+            Self::Scale => "mlops-operator-scale",
         }
     }
 }
@@ -178,6 +181,7 @@ impl fmt::Display for Step {
                     (true, _) => "create",
                     (false, FieldManager::Operator) => "apply",
                     (false, FieldManager::HandOver) => "hand over",
+                    (false, FieldManager::Scale) => "scale",
                 };
                 write!(formatter, "{verb} {} {}/{}: {}", apply.kind, apply.namespace, apply.name, apply.why)
             }

@@ -11,7 +11,7 @@ pub(crate) fn admit(kind: ChildKind, body: &mut Value) {
         ChildKind::Service => service(body),
         ChildKind::PodDisruptionBudget => add(body, "/status", json!({"disruptionsAllowed": 0})),
         ChildKind::HorizontalPodAutoscaler => add(body, "/status", json!({"desiredReplicas": 0})),
-        ChildKind::ServiceAccount | ChildKind::NetworkPolicy => {}
+        ChildKind::ServiceAccount | ChildKind::NetworkPolicy | ChildKind::ConfigMap => {}
     }
 }
 

@@ -3,8 +3,8 @@ use api::endpoint::{ContainerOverride, RolloutStrategy, RuntimeReference, Scalin
 use api::meta::{EnvironmentVariable, ModelFormat};
 use api::{Endpoint, EndpointSpec, ServingRuntimeSpec};
 use jiff::Timestamp;
-use plan::Settings;
 use plan::endpoint::RuntimeFacts;
+use plan::settings::{Gateway, Settings};
 use serde_json::{Value, json};
 
 /// The namespace of every fixture.
@@ -25,6 +25,12 @@ pub fn settings() -> Settings {
         operator_namespace: OPERATOR_NAMESPACE.to_owned(),
         model_server_image: "mlops-model-server:test".to_owned(),
         model_allowed_hosts: Vec::new(),
+        gateway: Some(Gateway {
+            url: "http://mlops-gateway.mlops-system.svc".to_owned(),
+            namespace: OPERATOR_NAMESPACE.to_owned(),
+            domain: Some("models.example".to_owned()),
+            capture_stores: vec!["https://telemetry.blob.core.windows.net/captures".to_owned()],
+        }),
     }
 }
 
@@ -180,6 +186,25 @@ impl EndpointFixture {
     /// The old revision stops before the new one starts.
     pub fn recreate(mut self) -> Self {
         self.0.spec.rollout.strategy = RolloutStrategy::Recreate;
+        self
+    }
+
+    /// Revisions take over step by step, each step a `{mirror, traffic, hold, pause}` of a manifest.
+    pub fn canary(mut self, steps: &Value) -> Self {
+        self.0.spec.rollout.strategy = RolloutStrategy::Canary;
+        self.0.spec.rollout.steps = serde_json::from_value(steps.clone()).unwrap_or_default();
+        self
+    }
+
+    /// What a new revision must prove, as in a manifest.
+    pub fn analysis(mut self, analysis: &Value) -> Self {
+        self.0.spec.rollout.analysis = serde_json::from_value(analysis.clone()).ok();
+        self
+    }
+
+    /// How callers prove who they are, as in a manifest.
+    pub fn auth(mut self, auth: &Value) -> Self {
+        self.0.spec.auth = serde_json::from_value(auth.clone()).ok();
         self
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use api::{Endpoint, EndpointSpec, EndpointStatus, Reason};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
+use plan::endpoint::rollout::evidence::Evidence;
 use plan::endpoint::{PodFacts, RuntimeFacts};
 use plan::{Apply, ChildKind, Children, Delete, Observed, Plan, Settings, Step};
 use serde_json::{Value, json};
@@ -28,7 +29,13 @@ pub struct World {
     pub azure: Option<plan::azure::Outcome>,
     /// Where its model was found to lie.
     pub model: Option<Result<api::endpoint::ResolvedModel, plan::endpoint::Refusal>>,
+    /// What the gateway measured in the present step of the rollout.
+    pub evidence: Option<Evidence>,
+    /// The digests of its keys.
+    pub keys: Option<Result<Vec<String>, plan::endpoint::Refusal>>,
     pub(crate) objects: BTreeMap<ChildKind, Object>,
+    /// The objects that bear another name than the Endpoint, or lie in another namespace.
+    pub(crate) further: BTreeMap<(ChildKind, String), Object>,
     pub(crate) refused: Option<String>,
     pub(crate) late: bool,
     pub(crate) revisions: Vec<String>,
@@ -46,7 +53,10 @@ impl World {
             pods: Vec::new(),
             azure: None,
             model: None,
+            evidence: None,
+            keys: None,
             objects: BTreeMap::new(),
+            further: BTreeMap::new(),
             refused: None,
             late: false,
             revisions: Vec::new(),
@@ -61,6 +71,10 @@ impl World {
             endpoint: self.endpoint.clone(),
             runtimes: self.runtimes.clone(),
             children: self.children(),
+            further: self.further(),
+            route: self.routes().next().map(|body| Observed::from_body(body.clone())),
+            evidence: self.evidence.clone(),
+            keys: self.keys.clone(),
             pods: self.pods.iter().map(PodFacts::from_pod).collect(),
             settings: self.settings.clone(),
             azure: self.azure.clone(),
@@ -75,6 +89,44 @@ impl World {
             |body: &Value| body["metadata"]["labels"][api::meta::ENDPOINT_LABEL].as_str() == name;
         let seen = self.objects.iter().filter(|(_, object)| is_labelled(&object.body));
         seen.map(|(kind, object)| (*kind, Observed::from_body(object.body.clone()))).collect()
+    }
+
+    /// The Deployments and Services of its revisions.
+    fn further(&self) -> Vec<(ChildKind, Observed)> {
+        let seen = self.further.iter().filter(|((kind, _), _)| *kind != ChildKind::ConfigMap);
+        seen.map(|((kind, _), object)| (*kind, Observed::from_body(object.body.clone()))).collect()
+    }
+
+    /// The routing documents as they are stored.
+    pub fn routes(&self) -> impl Iterator<Item = &Value> {
+        let routes = self.further.iter().filter(|((kind, _), _)| *kind == ChildKind::ConfigMap);
+        routes.map(|(_, object)| &object.body)
+    }
+
+    /// The objects of a kind that bear another name than the Endpoint, by their names.
+    pub fn others(&self, kind: ChildKind) -> BTreeMap<&str, &Value> {
+        let found = self.further.iter().filter(|((it, _), _)| *it == kind);
+        found.map(|((_, name), object)| (name.as_str(), &object.body)).collect()
+    }
+
+    /// The Deployments' controller and the nodes: every Deployment has the pods that it wants, and they answer unless
+    /// its revision is among the `broken`.
+    pub fn run_pods(&mut self, broken: &[&str]) {
+        let of_name = self.objects.iter_mut().filter(|(kind, _)| **kind == ChildKind::Deployment);
+        let further = self.further.iter_mut().filter(|((kind, _), _)| *kind == ChildKind::Deployment);
+        let all = of_name.map(|(_, object)| object).chain(further.map(|(_, object)| object));
+        for object in all {
+            let wanted = object.body["spec"]["replicas"].as_i64().unwrap_or(1);
+            let labels = &object.body["spec"]["template"]["metadata"]["labels"];
+            let is_broken = broken.iter().any(|it| labels[api::meta::REVISION_LABEL] == **it);
+            let available = if is_broken { 0 } else { wanted };
+            object.body["spec"]["replicas"] = json!(wanted);
+            object.body["status"] = json!({
+                "observedGeneration": object.body["metadata"]["generation"],
+                "replicas": wanted, "updatedReplicas": wanted,
+                "readyReplicas": available, "availableReplicas": available,
+            });
+        }
     }
 
     /// Observes, plans, takes every step and writes the status.
@@ -122,7 +174,39 @@ impl World {
         }
     }
 
+    /// Whether an object bears the Endpoint's name and lies in its namespace.
+    fn is_of_name(&self, kind: ChildKind, name: &str) -> bool {
+        kind != ChildKind::ConfigMap && self.endpoint.metadata.name.as_deref() == Some(name)
+    }
+
+    fn apply_further(&mut self, apply: &Apply) -> Result<(), String> {
+        let key = (apply.kind, apply.name.clone());
+        let mut object = self.further.get(&key).cloned().unwrap_or_default();
+        let before = object.body.clone();
+        object
+            .apply(apply.manager.name(), &apply.body, !apply.create)
+            .map_err(|why| format!("{apply:?}: {why}"))?;
+        defaults::admit(apply.kind, &mut object.body);
+        if before.is_null() {
+            self.counter += 1;
+            object.body["metadata"]["uid"] = json!(format!("uid-{}", self.counter));
+            object.body["metadata"]["creationTimestamp"] = json!(self.now.to_string());
+        } else if apply.kind == ChildKind::Deployment
+            && before["spec"]["selector"] != object.body["spec"]["selector"]
+        {
+            return Err(format!("the selector of {} can't be changed", apply.name));
+        }
+        let generation = before["metadata"]["generation"].as_i64().unwrap_or(0);
+        let changed = before["spec"] != object.body["spec"];
+        object.body["metadata"]["generation"] = json!(generation + i64::from(changed));
+        self.further.insert(key, object);
+        Ok(())
+    }
+
     fn apply(&mut self, apply: &Apply) -> Result<(), String> {
+        if !self.is_of_name(apply.kind, &apply.name) {
+            return self.apply_further(apply);
+        }
         let mut object = self.objects.get(&apply.kind).cloned().unwrap_or_default();
         let before = object.body.clone();
         object
@@ -153,6 +237,10 @@ impl World {
     }
 
     fn delete(&mut self, delete: &Delete) -> Result<(), String> {
+        if !self.is_of_name(delete.kind, &delete.name) {
+            self.further.remove(&(delete.kind, delete.name.clone()));
+            return Ok(());
+        }
         match self.objects.get(&delete.kind) {
             Some(object) if object.body["metadata"]["uid"] == delete.uid.as_str() => self.remove(delete.kind),
             Some(_) => return Err(format!("{} has another uid", delete.kind)),

@@ -268,13 +268,15 @@ pub struct RolloutStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub candidate: Option<String>,
-    /// The step that the rollout is in, counted from 1; 0 while the candidate's first pods start.
+    /// The step that the rollout is in, counted from 1. Behind the last, the candidate gets
+    /// its last pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<i32>,
     /// How many steps there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<i32>,
-    /// Since when the step's shares have been in force: what is measured begins here.
+    /// Since when the step's shares have been in force: what is measured begins here. Absent while the candidate's
+    /// pods for it start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step_since: Option<Time>,
     /// The share of requests that the candidate answers, in percent.

@@ -57,17 +57,6 @@ pub(super) fn remedy(reason: Reason) -> Remedy {
     let ask = |who, look| Remedy { who: Some(who), look: Some(look) };
     let nobody = |look| Remedy { who: None, look };
     match reason {
-        Reason::Ready
-        | Reason::Accepted
-        | Reason::Answering
-        | Reason::Creating
-        | Reason::RollingOut
-        | Reason::Scaling
-        | Reason::InProgress
-        | Reason::Deleting
-        | Reason::AzureReachable
-        | Reason::Throttled
-        | Reason::AzureBusy => nobody(None),
         Reason::Invalid
         | Reason::Rejected
         | Reason::Conflict
@@ -80,6 +69,10 @@ pub(super) fn remedy(reason: Reason) -> Remedy {
         | Reason::Immutable
         | Reason::AzureRejected
         | Reason::SecretNotFound
+        | Reason::AwaitingPerson
+        | Reason::RolledBack
+        | Reason::CheckFailed
+        | Reason::ActionRefused
         | Reason::Drifted => ask(Persona::MlEngineer, Place::Spec),
         Reason::SoftDeleted | Reason::OperationFailed | Reason::OperationStuck => {
             ask(Persona::MlEngineer, Place::Portal)
@@ -107,7 +100,11 @@ pub(super) fn remedy(reason: Reason) -> Remedy {
         Reason::ModelLoadFailed | Reason::WarmUpFailed => ask(Persona::DataScientist, Place::Log),
         Reason::Degraded | Reason::Unschedulable => ask(Persona::InfrastructureEngineer, Place::Pods),
         Reason::PodsRefused => ask(Persona::InfrastructureEngineer, Place::Quota),
-        Reason::Denied | Reason::Panicked => ask(Persona::InfrastructureEngineer, Place::Installation),
+        Reason::Denied | Reason::Panicked | Reason::GatewayNeeded => {
+            ask(Persona::InfrastructureEngineer, Place::Installation)
+        }
+        // The others ask nobody to act; the test below finds one that does.
+        _ => nobody(None),
     }
 }
 

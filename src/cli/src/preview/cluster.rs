@@ -1,7 +1,7 @@
 //! What `plan --server` reads of the cluster: live objects, what they refer to, and how the operator was started.
 use std::collections::{BTreeMap, BTreeSet};
 
-use api::meta::{APPLIED_ANNOTATION, ENDPOINT_LABEL};
+use api::meta::{APPLIED_ANNOTATION, ENDPOINT_LABEL, ENDPOINT_NAMESPACE_LABEL};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
@@ -9,7 +9,7 @@ use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, ResourceExt as _};
 use plan::azure::{Export, SecretFacts};
-use plan::{ChildKind, Children, Observed, Settings};
+use plan::{ChildKind, Children, Gateway, Observed, Settings};
 use serde_json::{Value, json};
 
 use super::{NO_CLUSTER, Scene, documents, local};
@@ -48,7 +48,13 @@ pub(super) async fn scene(
     let settings = Settings {
         operator_namespace: operator.as_ref().and_then(kube::ResourceExt::namespace).unwrap_or_default(),
         model_server_image: argument("model-server-image").unwrap_or_else(|| "MODEL-SERVER-IMAGE".to_owned()),
-        model_allowed_hosts: hosts.split(',').filter(|host| !host.is_empty()).map(str::to_owned).collect(),
+        model_allowed_hosts: listed(&hosts),
+        gateway: argument("gateway-url").map(|url| Gateway {
+            url,
+            namespace: argument("gateway-namespace").unwrap_or_default(),
+            domain: argument("gateway-domain"),
+            capture_stores: listed(&argument("gateway-capture-store").unwrap_or_default()),
+        }),
     };
     let configured = operator.as_ref().and_then(subscription);
     Ok(Scene {
@@ -61,6 +67,11 @@ pub(super) async fn scene(
         cluster: Some(cluster),
         objects: BTreeMap::new(),
     })
+}
+
+/// The values of an argument that takes several.
+fn listed(text: &str) -> Vec<String> {
+    text.split(',').filter(|value| !value.is_empty()).map(str::to_owned).collect()
 }
 
 async fn operator(cluster: &Cluster) -> Result<Option<Deployment>, Failure> {
@@ -205,22 +216,51 @@ pub(super) async fn export_digest(
     Ok(found.and_then(|metadata| metadata.annotations().get(APPLIED_ANNOTATION).cloned()))
 }
 
-/// What the operator has on the cluster for an Endpoint.
-pub(super) async fn children(cluster: &Cluster, endpoint: &Value) -> Result<Children, Failure> {
-    let mut children = Children::new();
+/// What the operator has on the cluster for an Endpoint: what bears its name, what bears another, and its routing
+/// document.
+pub(super) async fn children(
+    cluster: &Cluster,
+    endpoint: &Value,
+    gateway: Option<&Gateway>,
+) -> Result<(Children, Vec<(ChildKind, Observed)>, Option<Observed>), Failure> {
+    let (namespace, name) = (documents::namespace(endpoint), documents::name(endpoint));
+    let (mut children, mut further) = (Children::new(), Vec::new());
     for kind in ChildKind::ALL {
-        let coordinates = kind.coordinates();
-        let kind_of = GroupVersionKind::gvk(coordinates.group, coordinates.version, coordinates.kind);
-        let resource = ApiResource::from_gvk_with_plural(&kind_of, coordinates.plural);
-        let namespace = documents::namespace(endpoint);
-        let api: Api<DynamicObject> = Api::namespaced_with(cluster.client.clone(), namespace, &resource);
-        let found = cluster.ask(api.get_opt(documents::name(endpoint))).await;
-        if let Some(found) = found.map_err(|problem| failed(&problem))? {
-            let mut body = serde_json::to_value(found).map_err(|error| Failure::Error(error.to_string()))?;
-            body["apiVersion"] = coordinates.api_version.into();
-            body["kind"] = coordinates.kind.into();
-            children.insert(kind, Observed::from_body(body));
+        let selector = format!("{ENDPOINT_LABEL}={name}");
+        for seen in labelled(cluster, kind, namespace, &selector).await? {
+            if seen.body["metadata"]["name"] == *name {
+                children.insert(kind, seen);
+            } else {
+                further.push((kind, seen));
+            }
         }
     }
-    Ok(children)
+    let mut route = None;
+    if let Some(gateway) = gateway {
+        let selector = format!("{ENDPOINT_LABEL}={name},{ENDPOINT_NAMESPACE_LABEL}={namespace}");
+        let routes = labelled(cluster, ChildKind::ConfigMap, &gateway.namespace, &selector).await?;
+        route = routes.into_iter().next();
+    }
+    Ok((children, further, route))
+}
+
+/// The objects of a kind with labels.
+async fn labelled(
+    cluster: &Cluster,
+    kind: ChildKind,
+    namespace: &str,
+    selector: &str,
+) -> Result<Vec<Observed>, Failure> {
+    let coordinates = kind.coordinates();
+    let kind_of = GroupVersionKind::gvk(coordinates.group, coordinates.version, coordinates.kind);
+    let resource = ApiResource::from_gvk_with_plural(&kind_of, coordinates.plural);
+    let api: Api<DynamicObject> = Api::namespaced_with(cluster.client.clone(), namespace, &resource);
+    let found = cluster.ask(api.list(&ListParams::default().labels(selector))).await;
+    let body = |object: DynamicObject| {
+        let mut body = serde_json::to_value(object).map_err(|error| Failure::Error(error.to_string()))?;
+        body["apiVersion"] = coordinates.api_version.into();
+        body["kind"] = coordinates.kind.into();
+        Ok(Observed::from_body(body))
+    };
+    found.map_err(|problem| failed(&problem))?.items.into_iter().map(body).collect()
 }

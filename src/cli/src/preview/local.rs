@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use api::endpoint::ResolvedModel;
 use api::{Endpoint, ServingRuntimeSpec};
 use plan::azure::{Facts, Outcome, Read, Refusal, Sight};
-use plan::endpoint::{RuntimeFacts, World, model_uri, plan};
+use plan::endpoint::{RuntimeFacts, World, has_keys, model_uri, plan};
 use plan::{Children, Step};
 use serde_json::{Value, json};
 
@@ -39,14 +39,20 @@ pub(super) async fn steps(
         }
     };
     let is_azure = endpoint.spec.target.type_.is_azure();
-    let children = match &scene.cluster {
-        Some(cluster) => cluster::children(cluster, &object).await?,
-        None => Children::new(),
+    let (children, further, route) = match &scene.cluster {
+        Some(cluster) => cluster::children(cluster, &object, scene.settings.gateway.as_ref()).await?,
+        None => (Children::new(), Vec::new(), None),
     };
+    // The digests of keys are not shown, and a plan looks alike with any.
+    let keys = has_keys(&endpoint).map(|_| Ok(vec!["0".repeat(64)]));
     let world = World {
         now: scene.now,
         runtimes: runtimes(scene, &endpoint, report),
         children,
+        further,
+        route,
+        evidence: None,
+        keys,
         pods: Vec::new(),
         settings: scene.settings.clone(),
         azure,

@@ -1,13 +1,15 @@
 //! The world of an Endpoint.
 use api::endpoint::ResolvedModel;
-use api::{Endpoint, ServingRuntimeSpec};
+use api::{Endpoint, Reason, ServingRuntimeSpec};
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use plan::endpoint::azure::{AzurePart, azure_part};
-use plan::endpoint::{Refusal, RuntimeFacts, World, model_uri, plan};
+use plan::endpoint::{Refusal, RuntimeFacts, World, has_keys, model_uri, plan};
 use plan::failure::Failure;
 use plan::{ChildKind, Children, Observed};
 use serde_json::Value;
 
+use crate::azure::values;
 use crate::context::{Context, Fresh};
 use crate::decision::Decision;
 use crate::kinds::Kind;
@@ -25,7 +27,10 @@ pub(crate) async fn decide(
     fresh: &mut Fresh,
 ) -> anyhow::Result<Option<Decision>> {
     let store = &context.store;
-    let Some(object) = store.object(Source::Primary(Primary::Endpoint), name)? else { return Ok(None) };
+    let further = store.further_of(name)?;
+    let Some(object) = store.object(Source::Primary(Primary::Endpoint), name)? else {
+        return Ok(without_endpoint(name, further));
+    };
     if object.metadata.deletion_timestamp.is_some() && !azure::has_finalizer(&object) {
         return Ok(None);
     }
@@ -49,8 +54,15 @@ pub(crate) async fn decide(
         return Ok(Some(decision));
     }
     let (outcome, session) = observed.map(|observed| (observed.outcome, observed.session)).unzip();
+    let (routes, further): (Vec<_>, Vec<_>) =
+        further.into_iter().partition(|(kind, _)| *kind == ChildKind::ConfigMap);
+    let further = further.into_iter().map(|(kind, object)| Ok((kind, seen(kind, object)?)));
     let world = World {
         now: Timestamp::now(),
+        further: further.collect::<anyhow::Result<_>>()?,
+        route: routes.into_iter().next().map(|(kind, object)| seen(kind, object)).transpose()?,
+        evidence: context.gateway.evidence(&endpoint).await,
+        keys: keys(context, &endpoint).await,
         endpoint,
         runtimes: runtimes(store, &name.namespace)?,
         children: children(store, name)?,
@@ -127,15 +139,59 @@ fn runtime(object: Object) -> anyhow::Result<RuntimeFacts> {
     })
 }
 
+/// An Endpoint that is gone leaves nothing but its routing document, which lies in another namespace.
+fn without_endpoint(name: &ObjectName, further: Vec<(ChildKind, Object)>) -> Option<Decision> {
+    let routes = further.into_iter().filter(|(kind, _)| *kind == ChildKind::ConfigMap);
+    let routes = routes.filter_map(|(kind, object)| seen(kind, object).ok());
+    let steps: Vec<_> = routes.filter_map(|route| plan::endpoint::routed::remove(&route)).collect();
+    let metadata = ObjectMeta {
+        name: Some(name.name.to_string()),
+        namespace: Some(name.namespace.to_string()),
+        ..ObjectMeta::default()
+    };
+    (!steps.is_empty()).then(|| Decision { steps, ..Decision::unplanned(metadata, Value::Null) })
+}
+
+/// The digests of the keys that open an Endpoint, when it has any.
+async fn keys(context: &Context, endpoint: &Endpoint) -> Option<Result<Vec<String>, Refusal>> {
+    let secret = has_keys(endpoint)?;
+    let namespace = endpoint.metadata.namespace.as_deref().unwrap_or_default();
+    let found = match crate::azure::secret(&context.executor, namespace, &secret).await {
+        Ok(found) => found,
+        Err(failure) => {
+            return Some(Err(Refusal { reason: Reason::Denied, message: failure.message }));
+        }
+    };
+    let values = found.map(values).unwrap_or_default();
+    let digest = |key: &&str| {
+        let value = values.get(*key).filter(|value| !value.is_empty())?;
+        Some(plan::digest::sha256(value.as_bytes()))
+    };
+    let digests: Vec<String> = ["primaryKey", "secondaryKey"].iter().filter_map(digest).collect();
+    Some(if digests.is_empty() {
+        let message = format!(
+            "auth.mode is Key, and the Secret {secret} holds neither primaryKey nor secondaryKey: create it with a long random primaryKey"
+        );
+        Err(Refusal { reason: Reason::SecretNotFound, message })
+    } else {
+        Ok(digests)
+    })
+}
+
+/// An object with its coordinates, as plans see it.
+fn seen(kind: ChildKind, object: Object) -> anyhow::Result<Observed> {
+    let mut body = serde_json::to_value(object)?;
+    let coordinates = kind.coordinates();
+    body["apiVersion"] = coordinates.api_version.into();
+    body["kind"] = coordinates.kind.into();
+    Ok(Observed::from_body(body))
+}
+
 fn children(store: &Store, name: &ObjectName) -> anyhow::Result<Children> {
     let mut children = Children::new();
     for kind in ChildKind::ALL {
         if let Some(object) = store.object(Source::Child(kind), name)? {
-            let mut body = serde_json::to_value(object)?;
-            let coordinates = kind.coordinates();
-            body["apiVersion"] = coordinates.api_version.into();
-            body["kind"] = coordinates.kind.into();
-            children.insert(kind, Observed::from_body(body));
+            children.insert(kind, seen(kind, object)?);
         }
     }
     Ok(children)

@@ -19,6 +19,7 @@ use crate::azure::Azure;
 use crate::context::{Context, Fresh};
 use crate::decision::Decision;
 use crate::execute::Executor;
+use crate::gateway::Gateway;
 use crate::kinds::Kind;
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
@@ -83,6 +84,7 @@ fn engine(client: Client) -> Loop {
         settings: Arc::new(options.settings()),
         executor: executor.clone(),
         azure: Arc::new(Azure::new(&options, &metrics).unwrap()),
+        gateway: Arc::new(Gateway::new(&options).unwrap()),
     };
     Loop {
         kinds: [Kind { primary: Primary::Endpoint, name: "endpoint", resource, decide }].into(),

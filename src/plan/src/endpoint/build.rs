@@ -1,9 +1,10 @@
 //! The objects of an Endpoint. Every function here is total: a valid Endpoint always has its objects.
 use std::collections::BTreeMap;
 
-use api::endpoint::RolloutStrategy;
+use api::endpoint::{AuthMode, RolloutStrategy};
 use api::meta::{
-    APPLIED_ANNOTATION, ENDPOINT_LABEL, MANAGED_BY_LABEL, MANAGER, MODEL_ANNOTATION, REVISION_LABEL,
+    APPLIED_ANNOTATION, ENDPOINT_LABEL, GATEWAY_NAME, MANAGED_BY_LABEL, MANAGER, MODEL_ANNOTATION,
+    REVISION_LABEL,
 };
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::autoscaling::v2::{
@@ -26,6 +27,7 @@ use crate::child::{ChildKind, Observed};
 use crate::digest;
 
 mod pod_template;
+pub(super) mod route;
 
 /// The annotation that says who sets the number of replicas.
 pub(super) const REPLICAS_ANNOTATION: &str = "mlops-operator.dev/replicas-by";
@@ -33,6 +35,8 @@ pub(super) const REPLICAS_ANNOTATION: &str = "mlops-operator.dev/replicas-by";
 pub(super) const BY_OPERATOR: &str = "operator";
 /// An autoscaler sets the replicas.
 pub(super) const BY_AUTOSCALER: &str = "autoscaler";
+/// The rollout sets the replicas, each revision's apart.
+pub(super) const BY_ROLLOUT: &str = "rollout";
 
 /// Names a ServiceAccount's managed identity to the webhook of Azure Workload Identity.
 const IDENTITY_ANNOTATION: &str = "azure.workload.identity/client-id";
@@ -40,20 +44,57 @@ const IDENTITY_ANNOTATION: &str = "azure.workload.identity/client-id";
 /// The addresses where clouds answer with the credentials of the node: no model is fetched from there.
 const METADATA_ADDRESSES: [&str; 2] = ["169.254.0.0/16", "168.63.129.16/32"];
 
-/// The objects that an Endpoint needs, in the order in which they are applied.
-pub(super) fn children(valid: &Valid, deployment_seen: Option<&Observed>) -> Vec<(ChildKind, Value)> {
-    let mut children = vec![
+/// The objects that an Endpoint needs whose one Deployment takes every revision, in the order in which they are applied.
+/// While pods of other Deployments are there, the Service goes on selecting the revision that is `selected`.
+pub(super) fn children(
+    valid: &Valid,
+    deployment_seen: Option<&Observed>,
+    selected: Option<&str>,
+) -> Vec<(ChildKind, Value)> {
+    let mut children = shared(valid, selected);
+    children.push((ChildKind::Deployment, finished(&deployment(valid, deployment_seen))));
+    children.extend(autoscaler(valid, valid.name));
+    children
+}
+
+/// What all revisions of an Endpoint share: its identity, its rules, and the address of the revision that is `selected`.
+pub(super) fn shared(valid: &Valid, selected: Option<&str>) -> Vec<(ChildKind, Value)> {
+    vec![
         (ChildKind::ServiceAccount, finished(&service_account(valid))),
         (ChildKind::NetworkPolicy, finished(&network_policy(valid))),
-        (ChildKind::Service, finished(&service(valid))),
+        (ChildKind::Service, finished(&service(valid, valid.name, selected))),
         (ChildKind::PodDisruptionBudget, finished(&pod_disruption_budget(valid))),
-        (ChildKind::Deployment, finished(&deployment(valid, deployment_seen))),
-    ];
-    if let Replicas::Range { min, max, cpu_utilization } = valid.replicas {
-        let autoscaler = horizontal_pod_autoscaler(valid, min, max, cpu_utilization);
-        children.push((ChildKind::HorizontalPodAutoscaler, finished(&autoscaler)));
+    ]
+}
+
+/// The autoscaler of a Deployment, when there is a range.
+pub(super) fn autoscaler(valid: &Valid, deployment: &str) -> Option<(ChildKind, Value)> {
+    let Replicas::Range { min, max, cpu_utilization } = valid.replicas else { return None };
+    let autoscaler = horizontal_pod_autoscaler(valid, deployment, (min, max), cpu_utilization);
+    Some((ChildKind::HorizontalPodAutoscaler, finished(&autoscaler)))
+}
+
+/// The Deployment of the wanted revision alone. The number of its pods is set apart, since those of other revisions
+/// can be set in no other way.
+pub(super) fn revision_deployment(valid: &Valid, name: &str) -> Value {
+    let mut deployment = deployment(valid, None);
+    let revision = revision(valid);
+    deployment.metadata.name = Some(name.to_owned());
+    deployment.metadata.annotations = Some([(REPLICAS_ANNOTATION.to_owned(), BY_ROLLOUT.to_owned())].into());
+    if let Some(spec) = &mut deployment.spec {
+        spec.replicas = None;
+        // A Deployment that had every revision before keeps its selector, which can't be changed.
+        if name != valid.name {
+            let labels = spec.selector.match_labels.get_or_insert_default();
+            labels.insert(REVISION_LABEL.to_owned(), revision);
+        }
     }
-    children
+    finished(&deployment)
+}
+
+/// The address of one revision alone.
+pub(super) fn revision_service(valid: &Valid, revision: &str) -> Value {
+    finished(&service(valid, revision, Some(revision)))
 }
 
 /// The wanted revision's name: the Endpoint's name and a digest of what its pods run.
@@ -62,11 +103,11 @@ pub(super) fn revision(valid: &Valid) -> String {
 }
 
 /// The number of replicas alone, for the manager that holds it during a hand-over.
-pub(super) fn replicas_only(valid: &Valid, replicas: i64) -> Value {
+pub(super) fn replicas_only(valid: &Valid, deployment: &str, replicas: i64) -> Value {
     json!({
         "apiVersion": ChildKind::Deployment.coordinates().api_version,
         "kind": ChildKind::Deployment.coordinates().kind,
-        "metadata": {"name": valid.name, "namespace": valid.namespace},
+        "metadata": {"name": deployment, "namespace": valid.namespace},
         "spec": {"replicas": replicas},
     })
 }
@@ -117,7 +158,7 @@ fn service_account(valid: &Valid) -> ServiceAccount {
     }
 }
 
-fn service(valid: &Valid) -> Service {
+fn service(valid: &Valid, name: &str, revision: Option<&str>) -> Service {
     let port = ServicePort {
         name: Some("http".to_owned()),
         port: 80,
@@ -125,13 +166,16 @@ fn service(valid: &Valid) -> Service {
         target_port: Some(IntOrString::String("http".to_owned())),
         ..ServicePort::default()
     };
+    let mut selector = selector(valid).match_labels.unwrap_or_default();
+    selector.extend(revision.map(|revision| (REVISION_LABEL.to_owned(), revision.to_owned())));
     let spec = ServiceSpec {
         type_: Some("ClusterIP".to_owned()),
-        selector: selector(valid).match_labels,
+        selector: Some(selector),
         ports: Some(vec![port]),
         ..ServiceSpec::default()
     };
-    Service { metadata: metadata(valid), spec: Some(spec), status: None }
+    let metadata = ObjectMeta { name: Some(name.to_owned()), ..metadata(valid) };
+    Service { metadata, spec: Some(spec), status: None }
 }
 
 /// One pod may go at a time: a budget that allows none would hold up the drain of a node for ever.
@@ -175,11 +219,26 @@ fn network_policy(valid: &Valid) -> NetworkPolicy {
         policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
         ingress: Some(vec![NetworkPolicyIngressRule {
             ports: Some(vec![port("TCP", IntOrString::String("http".to_owned()))]),
-            from: None,
+            from: only_the_gateway(valid),
         }]),
         egress: Some(egress),
     };
     NetworkPolicy { metadata: metadata(valid), spec: Some(spec) }
+}
+
+/// Who may call the pods: where callers prove who they are, none but the gateway, which asks for the proof.
+fn only_the_gateway(valid: &Valid) -> Option<Vec<NetworkPolicyPeer>> {
+    let gateway = valid.gateway?;
+    valid.traffic.auth.filter(|auth| auth.mode != AuthMode::None)?;
+    let labels = |name: &str, value: &str| LabelSelector {
+        match_labels: Some([(name.to_owned(), value.to_owned())].into()),
+        ..LabelSelector::default()
+    };
+    Some(vec![NetworkPolicyPeer {
+        namespace_selector: Some(labels("kubernetes.io/metadata.name", &gateway.namespace)),
+        pod_selector: Some(labels("app.kubernetes.io/name", GATEWAY_NAME)),
+        ip_block: None,
+    }])
 }
 
 fn block(cidr: &str, except: &[&str]) -> NetworkPolicyPeer {
@@ -192,8 +251,8 @@ fn block(cidr: &str, except: &[&str]) -> NetworkPolicyPeer {
 
 fn horizontal_pod_autoscaler(
     valid: &Valid,
-    min: i32,
-    max: i32,
+    name: &str,
+    (min, max): (i32, i32),
     cpu_utilization: i32,
 ) -> HorizontalPodAutoscaler {
     let deployment = ChildKind::Deployment.coordinates();
@@ -213,7 +272,7 @@ fn horizontal_pod_autoscaler(
         scale_target_ref: CrossVersionObjectReference {
             api_version: Some(deployment.api_version.to_owned()),
             kind: deployment.kind.to_owned(),
-            name: valid.name.to_owned(),
+            name: name.to_owned(),
         },
         min_replicas: Some(min),
         max_replicas: max,

@@ -2,7 +2,7 @@
 use k8s_openapi::api::apps::v1::DeploymentStatus;
 
 use super::{World, is_predecessor};
-use crate::child::ChildKind;
+use crate::child::{ChildKind, Observed};
 
 /// What matters of a Deployment.
 #[derive(Default)]
@@ -33,7 +33,11 @@ impl DeploymentFacts {
     /// The Deployment of an Endpoint of the same name that was deleted counts as one on its way out, and a stranger's
     /// does not count at all.
     pub(super) fn new(world: &World) -> Self {
-        let Some(seen) = world.children.get(&ChildKind::Deployment) else { return Self::default() };
+        world.children.get(&ChildKind::Deployment).map_or_else(Self::default, |seen| Self::of(world, seen))
+    }
+
+    /// What matters of one of several.
+    pub(super) fn of(world: &World, seen: &Observed) -> Self {
         if is_predecessor(seen, &world.endpoint) {
             return Self { presence: Presence::Leaving, ..Self::default() };
         }

@@ -252,7 +252,7 @@ fn revisions(wanted: Vec<Revision>, others: Vec<Revision>, old: &[Revision]) -> 
     all
 }
 
-fn sooner(one: Next, other: Next) -> Next {
+pub(super) fn sooner(one: Next, other: Next) -> Next {
     let wait = |next| match next {
         Next::OnChange => Duration::MAX,
         Next::After(wait) => wait,

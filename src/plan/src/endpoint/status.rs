@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::deployment::{DeploymentFacts, Presence};
 use super::valid::{Refusal, Valid};
 use super::{Cause, PodFacts, World, build, model_uri};
-use crate::child::ChildKind;
+use crate::child::{ChildKind, Observed};
 use crate::condition::{self, Statement};
 use crate::step::{Event, Step};
 use crate::subset;
@@ -31,7 +31,9 @@ pub(super) fn status(
     let outcome = match valid {
         Err(refusal) => Outcome::stalled(refusal.reason, refusal.message.clone()),
         Ok(valid) => {
-            outcome(&Scene { world, valid, steps, deployment: &deployment, revision: revision.as_deref() })
+            let seen = world.children.get(&ChildKind::Deployment);
+            let revision = revision.as_deref();
+            outcome(&Scene { world, valid, steps, deployment: &deployment, seen, revision })
         }
     };
     let statements = statements(&outcome, &deployment, &world.pods);
@@ -46,6 +48,8 @@ pub(super) fn status(
         selector: world.endpoint.metadata.name.as_ref().map(|name| format!("{ENDPOINT_LABEL}={name}")),
         revisions: revisions(&world.pods, revision.as_deref(), &outcome, valid.ok()),
         resolved_model: resolved(world, old.resolved_model.as_ref()),
+        // What can't be planned now is not forgotten.
+        rollout: if valid.is_err() { old.rollout } else { None },
         ..EndpointStatus::default()
     };
     (status, events)
@@ -59,34 +63,36 @@ pub(super) fn resolved(world: &World, old: Option<&ResolvedModel>) -> Option<Res
 }
 
 /// What is known while the outcome is decided.
-struct Scene<'a> {
-    world: &'a World,
-    valid: &'a Valid<'a>,
-    steps: &'a [Step],
-    deployment: &'a DeploymentFacts,
-    revision: Option<&'a str>,
+pub(super) struct Scene<'a> {
+    pub(super) world: &'a World,
+    pub(super) valid: &'a Valid<'a>,
+    pub(super) steps: &'a [Step],
+    pub(super) deployment: &'a DeploymentFacts,
+    /// The Deployment with the revision.
+    pub(super) seen: Option<&'a Observed>,
+    pub(super) revision: Option<&'a str>,
 }
 
 /// Whether the Endpoint is as wanted, and if not, whether it gets there by itself.
-struct Outcome {
-    verdict: Verdict,
-    reason: Reason,
-    message: String,
+pub(super) struct Outcome {
+    pub(super) verdict: Verdict,
+    pub(super) reason: Reason,
+    pub(super) message: String,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Verdict {
+pub(super) enum Verdict {
     Ready,
     Reconciling,
     Stalled,
 }
 
 impl Outcome {
-    fn stalled(reason: Reason, message: String) -> Self {
+    pub(super) fn stalled(reason: Reason, message: String) -> Self {
         Self { verdict: Verdict::Stalled, reason, message }
     }
 
-    fn reconciling(reason: Reason, message: String) -> Self {
+    pub(super) fn reconciling(reason: Reason, message: String) -> Self {
         Self { verdict: Verdict::Reconciling, reason, message }
     }
 }
@@ -132,9 +138,12 @@ impl Scene<'_> {
 
     /// Whether a step is about to change what the Deployment's pods are, not merely what is written beside.
     fn changes_pods(&self) -> bool {
-        let seen = self.world.children.get(&ChildKind::Deployment);
+        let name = self.seen.and_then(|seen| seen.body["metadata"]["name"].as_str());
         self.steps.iter().any(|step| match step {
-            Step::Apply(apply) if apply.kind == ChildKind::Deployment => {
+            Step::Apply(apply)
+                if apply.kind == ChildKind::Deployment && name.is_none_or(|name| name == apply.name) =>
+            {
+                let seen = self.seen;
                 seen.is_none_or(|seen| subset::difference(&apply.body["spec"], &seen.body["spec"]).is_some())
             }
             _ => false,
@@ -148,7 +157,7 @@ impl Scene<'_> {
     }
 }
 
-fn outcome(scene: &Scene) -> Outcome {
+pub(super) fn outcome(scene: &Scene) -> Outcome {
     let (deployment, valid) = (scene.deployment, scene.valid);
     let absent = match deployment.presence {
         Presence::Present => None,
@@ -247,7 +256,11 @@ fn progress(scene: &Scene) -> Outcome {
     Outcome::reconciling(reason, message)
 }
 
-fn statements(outcome: &Outcome, deployment: &DeploymentFacts, pods: &[PodFacts]) -> Vec<Statement> {
+pub(super) fn statements(
+    outcome: &Outcome,
+    deployment: &DeploymentFacts,
+    pods: &[PodFacts],
+) -> Vec<Statement> {
     let said = |type_, holds| Statement::new(type_, holds, outcome.reason, outcome.message.clone());
     let mut statements = vec![said(ConditionType::Ready, outcome.verdict == Verdict::Ready)];
     match outcome.verdict {
@@ -285,7 +298,7 @@ pub(super) fn retiring(pods: &[PodFacts]) -> Vec<Revision> {
 }
 
 /// The revisions that have pods, the wanted one first, whether or not it has any.
-fn revisions(
+pub(super) fn revisions(
     pods: &[PodFacts],
     wanted: Option<&str>,
     outcome: &Outcome,

@@ -1,14 +1,14 @@
 //! An Endpoint parsed into a form that can't be invalid, or the sentence that says why it can't.
 use std::collections::BTreeMap;
 
-use api::endpoint::{Resources, RolloutStrategy, Scaling};
+use api::endpoint::{Auth, Capture, Resources, RolloutStrategy, Routing, Scaling};
 use api::meta::{EnvironmentVariable, ModelFormat};
 use api::{EndpointSpec, Reason, ServingRuntimeSpec};
 
 use super::{RuntimeFacts, World, model_uri};
 pub use crate::azure::Refusal;
 use crate::quantity;
-use crate::settings::Settings;
+use crate::settings::{Gateway, Settings};
 
 /// Amounts of resources, by name.
 type Amounts = BTreeMap<String, String>;
@@ -36,7 +36,21 @@ pub(super) struct Valid<'a> {
     pub(super) replicas: Replicas,
     pub(super) strategy: RolloutStrategy,
     pub(super) progress_deadline_seconds: i32,
+    /// The inference gateway, when requests come through it.
+    pub(super) gateway: Option<&'a Gateway>,
+    /// What decides about requests.
+    pub(super) traffic: Traffic<'a>,
     pub(super) settings: &'a Settings,
+}
+
+/// What the spec says about requests.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Traffic<'a> {
+    pub(super) auth: Option<&'a Auth>,
+    pub(super) routing: Option<&'a Routing>,
+    pub(super) capture: Option<&'a Capture>,
+    /// SHA-256 digests of the keys, in hexadecimal.
+    pub(super) keys: &'a [String],
 }
 
 /// Where a model lies.
@@ -71,10 +85,18 @@ impl ModelSource<'_> {
 }
 
 impl Valid<'_> {
-    /// The address that answers requests from inside the cluster.
+    /// The address that answers requests: the gateway's when they come through it, else the Service's.
     pub(super) fn url(&self) -> String {
-        let path = self.runtime.inference_path.replace("{name}", self.name);
-        format!("http://{}.{}.svc{path}", self.name, self.namespace)
+        let path = self.inference_path();
+        match self.gateway {
+            Some(gateway) => format!("{}/endpoints/{}/{}{path}", gateway.url, self.namespace, self.name),
+            None => format!("http://{}.{}.svc{path}", self.name, self.namespace),
+        }
+    }
+
+    /// Where a pod answers requests.
+    pub(super) fn inference_path(&self) -> String {
+        self.runtime.inference_path.replace("{name}", self.name)
     }
 }
 
@@ -115,6 +137,7 @@ pub(super) fn validate(world: &World) -> Result<Valid<'_>, Refusal> {
     let runtime = runtime(world, spec, namespace)?;
     let (requests, limits) = amounts(&spec.resources)?;
     let (uri, digest) = model(world)?;
+    let gateway = gateway(world, spec, namespace)?;
     let valid = Valid {
         name: world.endpoint.metadata.name.as_deref().unwrap_or_default(),
         namespace,
@@ -131,6 +154,13 @@ pub(super) fn validate(world: &World) -> Result<Valid<'_>, Refusal> {
         replicas: replicas(&spec.scaling),
         strategy: spec.rollout.strategy,
         progress_deadline_seconds: spec.rollout.progress_deadline_seconds,
+        gateway,
+        traffic: Traffic {
+            auth: spec.auth.as_ref(),
+            routing: spec.routing.as_ref(),
+            capture: spec.capture.as_ref(),
+            keys: keys(world)?,
+        },
         settings: &world.settings,
     };
     if valid.url().len() > URL_LIMIT {
@@ -141,6 +171,68 @@ pub(super) fn validate(world: &World) -> Result<Valid<'_>, Refusal> {
         return Err(Refusal { reason: Reason::RuntimeUnsuitable, message });
     }
     Ok(valid)
+}
+
+/// The inference gateway, when the spec asks for what only it can do.
+fn gateway<'a>(
+    world: &'a World,
+    spec: &EndpointSpec,
+    namespace: &str,
+) -> Result<Option<&'a Gateway>, Refusal> {
+    let asks = [
+        (spec.rollout.strategy.is_progressive(), "spec.rollout.strategy"),
+        (spec.auth.is_some(), "spec.auth"),
+        (spec.routing.is_some(), "spec.routing"),
+        (spec.capture.is_some(), "spec.capture"),
+    ];
+    let Some((_, field)) = asks.into_iter().find(|(asks, _)| *asks) else { return Ok(None) };
+    let Some(gateway) = &world.settings.gateway else {
+        let reason = Reason::GatewayNeeded;
+        let message = format!(
+            "{field} needs the inference gateway, which is not installed: install the chart with gateway.enabled=true, or remove the field"
+        );
+        return Err(Refusal { reason, message });
+    };
+    let hosts = spec.routing.as_ref().map(|routing| routing.hosts.as_slice()).unwrap_or_default();
+    for host in hosts {
+        let end = gateway.domain.as_ref().map(|domain| format!(".{namespace}.{domain}"));
+        if end.as_ref().is_none_or(|end| !host.ends_with(end.as_str())) {
+            let allowed = end.map_or_else(
+                || "the chart gives none to anybody (gateway.domain)".to_owned(),
+                |end| format!("those of this namespace end in {end}"),
+            );
+            let message = format!("spec.routing.hosts may not name {host}: {allowed}");
+            return Err(Refusal { reason: Reason::Invalid, message });
+        }
+    }
+    if let Some(capture) = &spec.capture {
+        let within = |store: &&String| {
+            let store = store.trim_end_matches('/');
+            let rest = capture.store.uri.strip_prefix(store);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if !gateway.capture_stores.iter().any(|store| within(&store)) {
+            let message = format!(
+                "spec.capture.store.uri names {}, which the chart does not list (gateway.capture.stores): {}",
+                capture.store.uri,
+                match gateway.capture_stores.as_slice() {
+                    [] => "it lists none".to_owned(),
+                    stores => format!("use a folder of {}", stores.join(" or ")),
+                }
+            );
+            return Err(Refusal { reason: Reason::Invalid, message });
+        }
+    }
+    Ok(Some(gateway))
+}
+
+/// The digests of the keys that open an Endpoint of this cluster.
+fn keys(world: &World) -> Result<&[String], Refusal> {
+    match &world.keys {
+        Some(Ok(keys)) => Ok(keys),
+        Some(Err(refusal)) => Err(refusal.clone()),
+        None => Ok(&[]),
+    }
 }
 
 /// Where the model lies, and the digest that its registration gives.

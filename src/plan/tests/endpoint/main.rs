@@ -5,6 +5,7 @@ mod elsewhere;
 mod failures;
 mod kserve;
 mod objects;
+mod progressive;
 mod properties;
 mod resolve;
 mod states;

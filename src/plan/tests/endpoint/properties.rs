@@ -3,7 +3,7 @@ use api::Endpoint;
 use api::meta::ModelFormat;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use plan::{Apply, ChildKind, Plan, Step};
@@ -345,6 +345,7 @@ fn parses(apply: &Apply) {
         ChildKind::PodDisruptionBudget => round::<PodDisruptionBudget>(&apply.body),
         ChildKind::Deployment => round::<Deployment>(&apply.body),
         ChildKind::HorizontalPodAutoscaler => round::<HorizontalPodAutoscaler>(&apply.body),
+        ChildKind::ConfigMap => round::<ConfigMap>(&apply.body),
     };
     assert_eq!(again, apply.body);
 }

@@ -1,0 +1,277 @@
+//! What the inference gateway measured: its replicas are asked, and what they counted since a step began is summed up.
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use api::Endpoint;
+use api::endpoint::{AnalysisQuery, RolloutStatus};
+use futures::future::join_all;
+use jiff::Timestamp;
+use plan::endpoint::rollout::evidence::{Evidence, MirrorSample, Sample};
+use serde::Deserialize;
+
+use crate::arguments::Options;
+use crate::object::ObjectName;
+
+/// The longest wait for a replica, or for Prometheus.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// The inference gateway, as far as the operator asks it.
+pub(crate) struct Gateway {
+    admin: Vec<String>,
+    prometheus: Option<String>,
+    client: reqwest::Client,
+    windows: Mutex<BTreeMap<ObjectName, Window>>,
+}
+
+/// The span of time that a step's evidence covers. A restart of the operator begins a new one.
+struct Window {
+    /// Which step of which rollout.
+    of: String,
+    since: Timestamp,
+    /// What each replica had counted when the span began, and what it has counted by now.
+    replicas: BTreeMap<String, (Stats, Stats)>,
+}
+
+/// What a replica tells of an Endpoint.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Stats {
+    instance: String,
+    uptime_milliseconds: u64,
+    revisions: BTreeMap<String, RevisionStats>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RevisionStats {
+    answers: BTreeMap<String, u64>,
+    latency: Latency,
+    in_flight: u64,
+    queued: u64,
+    mirror: Mirror,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Latency {
+    sum_seconds: f64,
+    buckets: Vec<(f64, u64)>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Mirror {
+    agreed: u64,
+    disagreed: u64,
+    failed: u64,
+    incomparable: u64,
+    dropped: u64,
+    same_predictions: u64,
+    different_predictions: u64,
+}
+
+impl Gateway {
+    /// A client of the gateway's replicas; it asks nothing yet.
+    pub(crate) fn new(options: &Options) -> anyhow::Result<Self> {
+        let client = reqwest::Client::builder()
+            .timeout(LIMIT)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        Ok(Self {
+            admin: options.gateway_admin.clone(),
+            prometheus: options.prometheus_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
+            client,
+            windows: Mutex::default(),
+        })
+    }
+
+    /// What was measured in the step that an Endpoint's rollout is in, when it is judged.
+    pub(crate) async fn evidence(&self, endpoint: &Endpoint) -> Option<Evidence> {
+        let name = ObjectName::of(&endpoint.metadata);
+        let status = endpoint.status.as_ref().and_then(|status| status.rollout.as_ref());
+        let step = status.and_then(|status| step(endpoint, status));
+        let (Some(step), Some(analysis)) = (step, &endpoint.spec.rollout.analysis) else {
+            self.windows.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
+            return None;
+        };
+        let (stats, failures) = self.ask(&name).await;
+        let mut evidence = self.take_in(name, step, &stats);
+        if stats.is_empty() {
+            evidence.unavailable = Some(match failures.as_slice() {
+                [] => "the operator was not told where its replicas are (--gateway-admin)".to_owned(),
+                failures => failures.join("; "),
+            });
+        }
+        let queries = analysis.queries.iter().map(|query| self.query(endpoint, query));
+        evidence.queries = join_all(queries).await.into_iter().collect();
+        Some(evidence)
+    }
+
+    /// What every replica tells of an Endpoint, and what kept others from telling.
+    async fn ask(&self, name: &ObjectName) -> (Vec<Stats>, Vec<String>) {
+        let mut failures = Vec::new();
+        let mut addresses: BTreeSet<SocketAddr> = BTreeSet::new();
+        for host in &self.admin {
+            match tokio::time::timeout(LIMIT, tokio::net::lookup_host(host)).await {
+                Ok(Ok(found)) => addresses.extend(found),
+                Ok(Err(error)) => failures.push(format!("failed to look {host} up: {error}")),
+                Err(_) => failures.push(format!("failed to look {host} up in time")),
+            }
+        }
+        let ask = |address: SocketAddr| async move {
+            let url = with(&format!("http://{address}/stats"), "endpoint", &name.to_string())?;
+            let answer = self.client.get(url).send().await.and_then(reqwest::Response::error_for_status);
+            let told = async { answer?.json::<Stats>().await };
+            told.await.map_err(|error| error.without_url().to_string())
+        };
+        let mut stats = Vec::new();
+        for answer in join_all(addresses.into_iter().map(ask)).await {
+            match answer {
+                Ok(answer) => stats.push(answer),
+                Err(error) => failures.push(format!("failed to ask a replica: {error}")),
+            }
+        }
+        (stats, failures)
+    }
+
+    /// Takes in what the replicas tell; returns what they counted since the step began.
+    fn take_in(&self, name: ObjectName, step: String, stats: &[Stats]) -> Evidence {
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Timestamp::now();
+        let window = windows.entry(name).or_insert_with(|| Window::new(String::new(), now));
+        if window.of != step {
+            *window = Window::new(step, now);
+        }
+        let elapsed = u64::try_from(now.duration_since(window.since).as_millis()).unwrap_or(0);
+        let is_first = window.replicas.is_empty();
+        for stats in stats {
+            let began = if !is_first && stats.uptime_milliseconds < elapsed {
+                // It has counted nothing but this step.
+                Stats::default()
+            } else {
+                stats.clone()
+            };
+            window.replicas.entry(stats.instance.clone()).or_insert((began, Stats::default())).1 =
+                stats.clone();
+        }
+        window.evidence()
+    }
+
+    /// Asks Prometheus one number.
+    async fn query(&self, endpoint: &Endpoint, query: &AnalysisQuery) -> (String, Result<f64, String>) {
+        let Some(prometheus) = &self.prometheus else {
+            let message = "the chart names no Prometheus (prometheusUrl)".to_owned();
+            return (query.name.clone(), Err(message));
+        };
+        let rollout = endpoint.status.as_ref().and_then(|status| status.rollout.as_ref());
+        let text = |value: Option<&String>| value.cloned().unwrap_or_default();
+        let filled = query
+            .query
+            .replace("$revision", &text(rollout.and_then(|it| it.candidate.as_ref())))
+            .replace("$stable", &text(rollout.map(|it| &it.stable)))
+            .replace("$namespace", &text(endpoint.metadata.namespace.as_ref()))
+            .replace("$endpoint", &text(endpoint.metadata.name.as_ref()));
+        let ask = async {
+            let url = with(&format!("{prometheus}/api/v1/query"), "query", &filled)?;
+            let answer = self.client.get(url).send().await.and_then(reqwest::Response::error_for_status);
+            let told = async { answer?.json::<serde_json::Value>().await };
+            told.await.map_err(|error| error.without_url().to_string())
+        };
+        let answer: Result<serde_json::Value, String> = ask.await;
+        let number = match answer {
+            Ok(answer) => number(&answer),
+            Err(error) => Err(format!("failed to ask Prometheus: {error}")),
+        };
+        (query.name.clone(), number)
+    }
+}
+
+/// An address with a query of one value.
+fn with(address: &str, name: &str, value: &str) -> Result<reqwest::Url, String> {
+    reqwest::Url::parse_with_params(address, [(name, value)]).map_err(|error| error.to_string())
+}
+
+/// The one number of an answer of Prometheus: a scalar, or a vector of one.
+fn number(answer: &serde_json::Value) -> Result<f64, String> {
+    let data = &answer["data"];
+    let value = match data["resultType"].as_str() {
+        Some("scalar") => &data["result"][1],
+        Some("vector") => match data["result"].as_array().map(Vec::as_slice) {
+            Some([one]) => &one["value"][1],
+            Some([]) => return Err("the query has no result yet".to_owned()),
+            _ => return Err("the query has several results: aggregate them, for example by sum()".to_owned()),
+        },
+        _ => return Err("the query's result is no number".to_owned()),
+    };
+    let number = value.as_str().and_then(|text| text.parse::<f64>().ok());
+    number.filter(|number| number.is_finite()).ok_or_else(|| "the query's result is no number".to_owned())
+}
+
+/// Names the step that is measured: one that is in force and waits for no person.
+fn step(endpoint: &Endpoint, rollout: &RolloutStatus) -> Option<String> {
+    let candidate = rollout.candidate.as_ref()?;
+    let since = rollout.step_since.as_ref().filter(|_| rollout.pause.is_none())?;
+    let uid = endpoint.metadata.uid.as_deref().unwrap_or_default();
+    Some(format!("{uid} {candidate} {} {}", rollout.step.unwrap_or(0), since.0))
+}
+
+impl Window {
+    fn new(of: String, since: Timestamp) -> Self {
+        Self { of, since, replicas: BTreeMap::new() }
+    }
+
+    fn evidence(&self) -> Evidence {
+        let mut revisions: BTreeMap<String, Sample> = BTreeMap::new();
+        for (began, now) in self.replicas.values() {
+            for (name, now) in &now.revisions {
+                let began = began.revisions.get(name).cloned().unwrap_or_default();
+                add(revisions.entry(name.clone()).or_default(), &began, now);
+            }
+        }
+        Evidence { since: self.since, revisions, ..Evidence::default() }
+    }
+}
+
+/// Adds what a replica counted of a revision since the step began.
+fn add(sample: &mut Sample, began: &RevisionStats, now: &RevisionStats) {
+    // A counter below its beginning began again at nothing.
+    let since = |began: u64, now: u64| now.checked_sub(began).unwrap_or(now);
+    for (class, count) in &now.answers {
+        let count = since(began.answers.get(class).copied().unwrap_or(0), *count);
+        match class.as_str() {
+            "4xx" => sample.refused += count,
+            "5xx" => sample.failed += count,
+            _ => sample.good += count,
+        }
+    }
+    let before: BTreeMap<u64, u64> =
+        began.latency.buckets.iter().map(|(bound, count)| (bound.to_bits(), *count)).collect();
+    for (bound, count) in &now.latency.buckets {
+        let count = since(before.get(&bound.to_bits()).copied().unwrap_or(0), *count);
+        match sample.latency.binary_search_by(|(known, _)| known.total_cmp(bound)) {
+            Ok(place) => {
+                if let Some((_, sum)) = sample.latency.get_mut(place) {
+                    *sum += count;
+                }
+            }
+            Err(place) => sample.latency.insert(place, (*bound, count)),
+        }
+    }
+    sample.latency_sum += (now.latency.sum_seconds - began.latency.sum_seconds).max(0.0);
+    sample.in_flight += now.in_flight;
+    sample.queued += now.queued;
+    let (mirror, began, now) = (&mut sample.mirror, began.mirror, now.mirror);
+    *mirror = MirrorSample {
+        agreed: mirror.agreed + since(began.agreed, now.agreed),
+        disagreed: mirror.disagreed + since(began.disagreed, now.disagreed),
+        failed: mirror.failed + since(began.failed, now.failed),
+        incomparable: mirror.incomparable + since(began.incomparable, now.incomparable),
+        dropped: mirror.dropped + since(began.dropped, now.dropped),
+        same_predictions: mirror.same_predictions + since(began.same_predictions, now.same_predictions),
+        different_predictions: mirror.different_predictions
+            + since(began.different_predictions, now.different_predictions),
+    };
+}
