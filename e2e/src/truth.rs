@@ -157,8 +157,11 @@ fn readiness(before: &[Version], version: &Version) -> Option<String> {
     if !holds(body, "Ready") || !speaks_of_spec || !is_here {
         return None;
     }
-    let deployments: Vec<&Version> =
-        before.iter().filter(|it| it.deployment && same_name(it, version)).collect();
+    // With a progressive strategy, the Deployment has the stable revision's name.
+    let stable = &body["status"]["rollout"]["stable"];
+    let runs =
+        |it: &&Version| it.deployment && (same_name(it, version) || it.body["metadata"]["name"] == *stable);
+    let deployments: Vec<&Version> = before.iter().filter(runs).collect();
     let known = deployments.iter().enumerate().filter(|(index, _)| {
         let next = deployments.get(index + 1);
         next.is_none_or(|next| next.seen + UNDER_WAY > version.seen)

@@ -11,6 +11,8 @@ mod hygiene;
 mod policy;
 #[path = "control_plane/rights.rs"]
 mod rights;
+#[path = "control_plane/rollouts.rs"]
+mod rollouts;
 #[path = "control_plane/scale.rs"]
 mod scale;
 #[path = "control_plane/schema.rs"]
@@ -40,6 +42,12 @@ fn main() -> ExitCode {
         policy::a_missing_right_is_said_and_heals,
         policy::the_server_s_word_to_wait_is_obeyed,
         policy::a_refused_object_is_said,
+        rollouts::a_candidate_goes_forward_on_evidence_and_back_on_worse,
+        rollouts::a_rollout_goes_on_where_it_was_after_a_crash,
+        rollouts::a_person_steers_a_rollout_by_an_annotation,
+        rollouts::keys_are_read_from_the_named_secret_alone,
+        rollouts::an_endpoint_that_is_gone_leaves_no_route,
+        rollouts::what_bears_our_labels_and_is_not_ours_is_left_alone,
         hygiene::health_and_metrics_answer_and_the_log_level_changes,
         hygiene::it_stops_within_five_seconds,
         hygiene::secrets_stay_out_of_logs_events_status_and_metrics,

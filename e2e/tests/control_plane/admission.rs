@@ -10,6 +10,11 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
     let model = |uri: &str| json!({"model": {"uri": uri, "format": "ONNX"}});
     let requests = |requests: Value| json!({"resources": {"requests": requests}});
     let limits = |limits: Value| json!({"resources": {"limits": limits}});
+    let rollout = |mut rollout: Value| {
+        rollout["strategy"] = json!("Canary");
+        json!({"rollout": rollout})
+    };
+    let step = |step: Value| json!({"rollout": {"strategy": "Canary", "steps": [step]}});
     let uri = "model.uri must be https://HOST/PATH, http://HOST/PATH, pvc://CLAIM/PATH, az://CONTAINER/PATH, abfss://";
     let positive = "must be a positive quantity, such as cpu: 250m, memory: 256Mi or nvidia.com/gpu: 1";
     let names = "may name cpu, memory, ephemeral-storage, and devices such as nvidia.com/gpu";
@@ -92,7 +97,55 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
             json!({"scaling": {"maxReplicas": 2, "target": {"cpuUtilization": 0}}}),
             "should be greater than or equal to 1",
         ),
-        (json!({"rollout": {"strategy": "Canary"}}), "spec.rollout.strategy: Unsupported value"),
+        (json!({"rollout": {"strategy": "Blue"}}), "spec.rollout.strategy: Unsupported value"),
+        (rollout(json!({})), "rollout.steps go with the strategy Canary, which needs them"),
+        (
+            json!({"rollout": {"strategy": "RollingUpdate", "steps": [{"traffic": 10}]}}),
+            "rollout.steps go with the strategy Canary",
+        ),
+        (
+            json!({"rollout": {"strategy": "BlueGreen", "steps": [{"traffic": 10}]}}),
+            "with the strategy BlueGreen, all requests move at once",
+        ),
+        (step(json!({"traffic": 10, "mirror": 10})), "a step has one of traffic, mirror and pause"),
+        (step(json!({})), "a step needs one of traffic, mirror, hold and pause"),
+        (step(json!({"pause": true, "hold": "5m"})), "a step with pause waits for a person"),
+        (step(json!({"traffic": 101})), "should be less than or equal to 100"),
+        (step(json!({"traffic": 10, "hold": "5 minutes"})), "spec.rollout.steps[0].hold"),
+        (
+            json!({"rollout": {"strategy": "RollingUpdate", "analysis": {"maxErrorRate": 0.1}}}),
+            "rollout.analysis goes with the strategies BlueGreen and Canary",
+        ),
+        (
+            rollout(json!({"steps": [{"pause": true}], "analysis": {"maxErrorRate": 0.1}})),
+            "rollout.analysis needs a step with traffic or mirror",
+        ),
+        (
+            rollout(json!({"steps": [{"traffic": 10}], "analysis": {}})),
+            "rollout.analysis needs one of maxErrorRate",
+        ),
+        (
+            rollout(json!({"steps": [{"traffic": 10}], "analysis": {"maxPredictionDisagreement": 0.1}})),
+            "analysis.maxPredictionDisagreement needs a step with mirror",
+        ),
+        (
+            rollout(
+                json!({"steps": [{"traffic": 10}], "analysis": {"queries": [{"name": "a", "query": "up"}]}}),
+            ),
+            "each of analysis.queries needs max or min",
+        ),
+        (json!({"auth": {"mode": "AMLToken"}}), "auth.mode must be AadToken with the target ManagedBatch"),
+        (json!({"auth": {"mode": "AadToken"}}), "auth.token goes with auth.mode AadToken"),
+        (json!({"export": {"secret": "keys"}}), "spec.export"),
+        (json!({"routing": {"hosts": ["Host"]}}), "spec.routing.hosts[0]"),
+        (
+            json!({"capture": {"store": {"uri": "az://telemetry/churn"}}}),
+            "capture.store.uri must be https://ACCOUNT.blob.core.windows.net/CONTAINER/PATH",
+        ),
+        (
+            json!({"capture": {"store": {"uri": "https://a.blob.core.windows.net/captures/../models"}}}),
+            "capture.store.uri must be https://ACCOUNT.blob.core.windows.net/CONTAINER/PATH",
+        ),
         (
             json!({"rollout": {"strategy": "Recreate", "progressDeadlineSeconds": 9}}),
             "should be greater than or equal to 10",
@@ -171,6 +224,14 @@ pub(crate) async fn valid_objects_and_samples_are_accepted(context: &mut Context
         json!({"scaling": {"maxReplicas": 1}}),
         json!({"scaling": {"minReplicas": 2, "maxReplicas": 2, "target": {"cpuUtilization": 200}}}),
         json!({"rollout": {"strategy": "Recreate", "progressDeadlineSeconds": 10}}),
+        json!({"rollout": {"strategy": "BlueGreen"}}),
+        json!({"rollout": {"strategy": "BlueGreen", "steps": [{"mirror": 100, "hold": "1h30m"}, {"pause": true}]}}),
+        json!({"rollout": {"strategy": "Canary", "steps": [{"mirror": 20, "hold": "5m"}, {"traffic": 10}, {"hold": "30s"}],
+            "analysis": {"minRequests": 200, "maxErrorRate": 0.01, "maxP95LatencyRatio": 1.2, "maxPredictionDisagreement": 0,
+                "modes": {"errorRate": "Warn"}, "queries": [{"name": "a", "query": "up", "min": 1}]}, "onFailure": "Pause"}}),
+        json!({"auth": {"mode": "Key", "secretRef": {"name": "keys"}}, "routing": {"rateLimit": {"requestsPerSecond": 0.5}}}),
+        json!({"auth": {"mode": "None"}}),
+        json!({"capture": {"store": {"uri": "https://a.blob.core.windows.net/captures/churn"}, "mask": ["age"]}}),
     ];
     for (index, change) in good.iter().enumerate() {
         let mut spec = spec(1);

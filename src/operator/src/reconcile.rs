@@ -362,6 +362,9 @@ impl Loop {
             let ours = items.into_iter().filter(|item| self.context.store.lane(item) == self.lane);
             self.work.push(ours.collect(), Instant::now());
         }
+        if self.lane == Lane::Cluster {
+            self.work.push(self.context.store.orphans(), Instant::now());
+        }
     }
 }
 

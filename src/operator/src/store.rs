@@ -273,6 +273,16 @@ impl Store {
         all(&self.tables(), primary, None)
     }
 
+    /// The Endpoints that are gone and of which something is left in another namespace.
+    pub(crate) fn orphans(&self) -> Vec<Item> {
+        let tables = self.tables();
+        let is_gone = |name: &&ObjectName| {
+            !tables.objects.contains_key(&(Source::Primary(Primary::Endpoint), (*name).clone()))
+        };
+        let gone = tables.further.keys().filter(is_gone);
+        gone.map(|name| Item { primary: Primary::Endpoint, object: name.clone() }).collect()
+    }
+
     /// An object, if it was seen.
     pub(crate) fn object(&self, source: Source, name: &ObjectName) -> anyhow::Result<Option<Object>> {
         let tables = self.tables();

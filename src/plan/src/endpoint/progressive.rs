@@ -328,7 +328,11 @@ impl<'a> Scenery<'a> {
             it.type_ != api::meta::ConditionType::Stalled || outcome.verdict == Verdict::Stalled
         });
         let generation = self.world.endpoint.metadata.generation;
-        let events = condition::transition(&old.conditions, &statements, "Reconcile");
+        // What a rollout does is told by its own events.
+        let events = match rollout.phase {
+            RolloutPhase::Completed => condition::transition(&old.conditions, &statements, "Reconcile"),
+            _ => Vec::new(),
+        };
         let total = |number: fn(&RevisionFacts) -> i32| self.revisions.values().map(number).sum::<i32>();
         let status = EndpointStatus {
             observed_generation: generation,

@@ -22,7 +22,7 @@ struct Sample {
     manifest: &'static str,
 }
 
-const SAMPLES: [Sample; 5] = [
+const SAMPLES: [Sample; 6] = [
     Sample {
         file: "endpoint.yaml",
         head: "Serves an ONNX model over HTTP. `cargo xtask demo` serves the model's file at this address; \
@@ -70,6 +70,47 @@ spec:
   rollout:
     strategy: RollingUpdate
     progressDeadlineSeconds: 300
+",
+    },
+    Sample {
+        file: "endpoint-canary.yaml",
+        head: "Lets a new model prove itself before it takes over: first on copies of requests, then on a tenth, \
+            then on half of them. Needs the inference gateway, and a Secret with the key `primaryKey`.",
+        manifest: r"apiVersion: mlops-operator.dev/v1alpha1
+kind: Endpoint
+metadata:
+  name: breast-cancer-canary
+spec:
+  model:
+    uri: http://models.default.svc/model-v1.onnx
+    digest: sha256:@model-v1.onnx@
+    format: ONNX
+  scaling:
+    replicas: 2
+  auth:
+    mode: Key
+    secretRef:
+      name: breast-cancer-keys
+  routing:
+    stickyHeader: x-customer
+    rateLimit:
+      requestsPerSecond: 100
+  rollout:
+    strategy: Canary
+    steps:
+      - mirror: 20
+        hold: 5m
+      - traffic: 10
+        hold: 5m
+      - pause: true
+      - traffic: 50
+        hold: 10m
+    analysis:
+      minRequests: 200
+      maxErrorRate: 0.01
+      maxP95LatencyRatio: 1.2
+      maxPredictionDisagreement: 0.05
+    onFailure: Rollback
 ",
     },
     Sample {

@@ -447,8 +447,13 @@ impl Walk<'_> {
             return Verdict::Passed;
         };
         let candidate = self.status.candidate.clone().unwrap_or_default();
-        let checks =
-            judge::checks(analysis, measures, Pair { candidate: &candidate, stable: &self.status.stable }, self.facts.evidence, over);
+        let checks = judge::checks(
+            analysis,
+            measures,
+            Pair { candidate: &candidate, stable: &self.status.stable },
+            self.facts.evidence,
+            over,
+        );
         let verdict = judge::verdict(&checks);
         self.status.checks = checks;
         verdict
