@@ -94,7 +94,7 @@ pub(super) async fn run(global: &Global, name: &str, action: &Action) -> Result<
 
 /// The value of the annotation. The time makes it differ from the last one.
 fn value(action: &Action, now: Timestamp) -> String {
-    format!("{action}@{now:.0}")
+    format!("{action}@{now:.3}")
 }
 
 fn patch(value: &str) -> Value {
@@ -220,90 +220,4 @@ fn described(revision: &Revision) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rollout::tests::{canary, completed, paused, rolled_back, rolling_update};
-
-    #[test]
-    fn a_word_is_the_verb_the_revision_and_the_time() {
-        let now: Timestamp = "2026-01-02T03:04:05.678Z".parse().unwrap();
-        assert_eq!(value(&Action::SkipStep, now), "skip-step@2026-01-02T03:04:05Z");
-        let back = Action::Rollback(Some("churn-aaaa1111".to_owned()));
-        assert_eq!(value(&back, now), "rollback=churn-aaaa1111@2026-01-02T03:04:05Z");
-    }
-
-    #[test]
-    fn the_one_annotation_is_all_that_is_written() {
-        let written = json!({"metadata": {"annotations": {"mlops-operator.dev/rollout-action": "pause@t"}}});
-        assert_eq!(patch("pause@t"), written);
-    }
-
-    #[test]
-    fn words_are_refused_where_they_make_no_sense() {
-        let words = [
-            Action::Pause,
-            Action::Resume,
-            Action::SkipStep,
-            Action::Abort,
-            Action::Promote,
-            Action::Retry,
-            Action::Rollback(None),
-        ];
-        let taken = |endpoint: &Endpoint| {
-            let taken = words.iter().filter(|word| refusal(endpoint, word).is_none());
-            taken.map(ToString::to_string).collect::<Vec<_>>()
-        };
-        assert_eq!(taken(&canary()), ["pause", "skip-step", "abort", "promote", "rollback"]);
-        assert_eq!(taken(&paused()), ["resume", "skip-step", "abort", "promote", "rollback"]);
-        assert_eq!(taken(&completed()), ["rollback"]);
-        assert_eq!(taken(&rolled_back()), ["retry"]);
-        assert_eq!(taken(&rolling_update()), [""; 0]);
-    }
-
-    #[test]
-    fn a_refusal_says_what_to_do() {
-        let why = |endpoint: &Endpoint, action| refusal(endpoint, &action).unwrap();
-        assert_eq!(
-            why(&canary(), Action::Resume),
-            "the rollout does not wait for a person; `kubectl mlops rollout churn -w` follows it"
-        );
-        assert_eq!(
-            why(&completed(), Action::Abort),
-            "no rollout is under way, revision churn-bbbb2222 answers all requests; `kubectl mlops rollback churn` goes \
-             back to an earlier one"
-        );
-        assert_eq!(
-            why(&rolling_update(), Action::Pause),
-            "the strategy RollingUpdate can't be steered; set spec.rollout.strategy to Canary or BlueGreen"
-        );
-    }
-
-    #[test]
-    fn a_rollback_to_an_unknown_revision_names_those_that_are_kept() {
-        let to = |endpoint: &Endpoint, revision: &str| {
-            refusal(endpoint, &Action::Rollback(Some(revision.to_owned())))
-        };
-        assert_eq!(
-            to(&completed(), "churn-cccc3333").unwrap(),
-            "there is no revision churn-cccc3333; name one of churn-aaaa1111 (https://models.example/churn-8.onnx) \
-             with --to"
-        );
-        assert_eq!(to(&completed(), "churn-aaaa1111"), None);
-        assert_eq!(
-            to(&completed(), "churn-bbbb2222").unwrap(),
-            "revision churn-bbbb2222 answers all requests already"
-        );
-        assert_eq!(to(&canary(), "churn-aaaa1111"), None);
-        assert_eq!(
-            refusal(&rolled_back(), &Action::Rollback(None)).unwrap(),
-            "name the revision with --to: churn-bbbb2222 (https://models.example/churn-9.onnx)"
-        );
-    }
-
-    #[test]
-    fn a_word_is_heard_when_the_status_repeats_it() {
-        let endpoint = paused();
-        assert!(is_handled(&endpoint, "pause@2026-01-02T03:00:00Z"));
-        assert!(!is_handled(&endpoint, "pause@2026-01-02T03:00:01Z"));
-    }
-}
+mod tests;

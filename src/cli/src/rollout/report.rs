@@ -55,6 +55,8 @@ pub(super) struct StepReport {
     pub(super) what: String,
     pub(super) hold: Option<String>,
     pub(super) state: StepState,
+    /// Since when its shares have been in force.
+    pub(super) since: Option<Timestamp>,
     /// How many seconds the hold still takes; None before it begins.
     pub(super) seconds_left: Option<i64>,
     /// The length of the hold in seconds.
@@ -164,6 +166,7 @@ fn steps(wanted: &[RolloutStep], rollout: &RolloutStatus, now: Timestamp) -> Vec
         what: "all requests".to_owned(),
         hold: None,
         state: StepState::ToCome,
+        since: None,
         seconds_left: None,
         seconds: 0,
     };
@@ -176,6 +179,7 @@ fn steps(wanted: &[RolloutStep], rollout: &RolloutStatus, now: Timestamp) -> Vec
         };
     }
     if let (Some(step), Some(since)) = (steps.get_mut(current - 1), &rollout.step_since) {
+        step.since = Some(since.0);
         let left = step.seconds - now.duration_since(since.0).as_secs().max(0);
         step.seconds_left = step.hold.is_some().then_some(left.max(0));
     }
@@ -191,7 +195,14 @@ fn step(step: &RolloutStep) -> StepReport {
     };
     let hold = step.hold.as_deref().and_then(|hold| arguments::duration(hold).ok());
     let seconds = hold.and_then(|hold| i64::try_from(hold.as_secs()).ok()).unwrap_or(0);
-    StepReport { what, hold: step.hold.clone(), state: StepState::ToCome, seconds_left: None, seconds }
+    StepReport {
+        what,
+        hold: step.hold.clone(),
+        state: StepState::ToCome,
+        since: None,
+        seconds_left: None,
+        seconds,
+    }
 }
 
 /// What a person may say now.

@@ -167,7 +167,7 @@ fn a_failure_that_waits_for_a_person_ends_the_watch() {
     ];
     let failed = rollout(&conditions, &both(), &failed);
     assert_eq!(end(&failed), Some(Outcome::Unhealthy));
-    assert!(text(&failed).contains("since it failed and rollout.onFailure is Pause"));
+    assert!(text(&failed).contains("it failed, and rollout.onFailure is Pause"));
 }
 
 #[test]
@@ -178,6 +178,14 @@ fn pods_that_start_are_waited_for() {
     starting["mirror"] = json!(20);
     starting["message"] = json!("revision churn-bbbb2222 starts its pods: 0 answer so far");
     insta::assert_snapshot!(text(&rollout(&going("RollingOut", "starts"), &both(), &starting)));
+}
+
+#[test]
+fn a_step_without_a_hold_is_under_way_at_once() {
+    let mut endpoint = canary();
+    endpoint.spec.rollout.steps[1].hold = None;
+    let text = text(&endpoint);
+    assert!(text.contains("… step 2: 10 % of the requests\n"), "{text}");
 }
 
 #[test]

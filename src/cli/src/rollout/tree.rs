@@ -82,8 +82,9 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     }
     // While a step is in force, its lines say the same.
     let told = report.phase == Some(RolloutPhase::Progressing)
-        && report.steps.iter().any(|step| step.state == StepState::Current && step.seconds_left.is_some());
-    if let Some(message) = report.message.as_ref().filter(|_| !told) {
+        && report.steps.iter().any(|step| step.since.is_some());
+    let given_up = report.phase == Some(RolloutPhase::RolledBack) && report.rejected.is_some();
+    if let Some(message) = report.message.as_ref().filter(|_| !told && !given_up) {
         facts.push(("why", message.clone()));
     }
     if let Some(rejected) = &report.rejected {
@@ -91,10 +92,10 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
             .push(("rejected", format!("{} at {}: {}", rejected.revision, rejected.since, rejected.message)));
     }
     if let Some(pause) = &report.pause {
-        facts.push(("waits", format!("for a person since {}, {}", pause.since, cause(pause.cause))));
+        facts.push(("waits", format!("for a person since {}: {}", pause.since, cause(pause.cause))));
     }
     let waits = report.pause.is_some() || report.phase == Some(RolloutPhase::RolledBack);
-    if waits && report.phase == Some(RolloutPhase::RolledBack) {
+    if report.phase == Some(RolloutPhase::RolledBack) {
         facts.push(("next", "change the spec: a new revision is rolled out".to_owned()));
     }
     if waits {
@@ -124,10 +125,10 @@ fn revision(revision: &RevisionReport, mirror: Option<i32>) -> String {
 
 fn cause(cause: PauseCause) -> &'static str {
     match cause {
-        PauseCause::Step => "as the step says",
-        PauseCause::Person => "since somebody paused it",
-        PauseCause::Failure => "since it failed and rollout.onFailure is Pause",
-        PauseCause::Inconclusive => "since the checks came to no verdict",
+        PauseCause::Step => "the step says so",
+        PauseCause::Person => "somebody paused it",
+        PauseCause::Failure => "it failed, and rollout.onFailure is Pause",
+        PauseCause::Inconclusive => "the checks came to no verdict",
     }
 }
 
@@ -154,7 +155,7 @@ fn step_line(number: usize, step: &StepReport, report: &Report, style: Style) ->
                 if left > 0 { format!("{} left", span(left)) } else { "until it is proven".to_owned() };
             let _ = write!(text, " {} {time}", bar(if left > 0 { passed } else { 1.0 }, style));
         }
-        (StepState::Current, None) if report.pause.is_none() => text.push_str(", its pods start"),
+        (StepState::Current, None) if step.since.is_none() => text.push_str(", its pods start"),
         _ => {}
     }
     text
