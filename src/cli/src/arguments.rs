@@ -13,7 +13,17 @@ Exit codes:
   2  wrong usage
   3  error: the cluster can't be reached, or an object does not exist
 
-It reads and never writes. Colour is left out off a terminal and when NO_COLOR is set.";
+It reads and never writes, except that rollout and rollback tell the operator what you say. Colour is left out off a
+terminal and when NO_COLOR is set.";
+
+const ROLLOUT_EXIT_CODES: &str = "\
+Exit codes:
+  0  ok; with --watch, the new revision got all requests
+  1  the new revision was given up, or waits for a person who must mend something; or the operator did not answer in time
+  2  wrong usage
+  3  error: the cluster can't be reached, an object does not exist, or the word makes no sense now
+
+Of the Endpoint, it writes the annotation mlops-operator.dev/rollout-action and nothing else.";
 
 const PLAN_EXIT_CODES: &str = "\
 Exit codes:
@@ -37,7 +47,7 @@ It reads Azure and never writes there.";
 #[command(
     name = "kubectl mlops",
     bin_name = "kubectl mlops",
-    about = "Shows and explains what the mlops-operator does.",
+    about = "Shows, explains and steers what the mlops-operator does.",
     after_help = EXIT_CODES,
     version
 )]
@@ -72,6 +82,15 @@ pub(crate) enum Verb {
     /// Without KIND, everything of the namespace: endpoints, what lives in Azure, serving runtimes.
     #[command(after_help = EXIT_CODES)]
     Status(StatusOptions),
+    /// Show how a new revision takes over, or say a word about it: pause, resume, skip-step, abort, retry, promote.
+    #[command(after_help = ROLLOUT_EXIT_CODES)]
+    Rollout(RolloutOptions),
+    /// Go back to a revision from before, without steps, since it was proven once.
+    ///
+    /// During a rollout, the new revision is given up. What the spec asks for is not rolled out again until the spec
+    /// changes, or somebody says `kubectl mlops rollout retry NAME`.
+    #[command(after_help = ROLLOUT_EXIT_CODES)]
+    Rollback(RollbackOptions),
     /// Check the cluster, the installation and your rights.
     #[command(after_help = EXIT_CODES)]
     Check(CheckOptions),
@@ -93,6 +112,67 @@ pub(crate) enum Verb {
     /// AZURE_TOKEN_CREDENTIALS=dev.
     #[command(after_help = IMPORT_EXIT_CODES)]
     Import(ImportOptions),
+}
+
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct RolloutOptions {
+    #[command(flatten)]
+    pub(crate) status: RolloutStatusOptions,
+    #[command(subcommand)]
+    pub(crate) verb: Option<RolloutVerb>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RolloutVerb {
+    /// Show how far it has come, what was measured, and who may act.
+    #[command(after_help = ROLLOUT_EXIT_CODES)]
+    Status(RolloutStatusOptions),
+    /// Stay where it is.
+    #[command(after_help = ROLLOUT_EXIT_CODES)]
+    Pause(Named),
+    /// Go on, whatever it waits for.
+    #[command(after_help = ROLLOUT_EXIT_CODES)]
+    Resume(Named),
+    /// Go on with the next step, before this one is proven.
+    #[command(after_help = ROLLOUT_EXIT_CODES)]
+    SkipStep(Named),
+    /// Give the new revision up: all requests go to the one before.
+    #[command(after_help = ROLLOUT_EXIT_CODES)]
+    Abort(Named),
+    /// Try the revision that was rejected again.
+    #[command(after_help = ROLLOUT_EXIT_CODES)]
+    Retry(Named),
+    /// Give the new revision all requests, without further steps.
+    #[command(after_help = ROLLOUT_EXIT_CODES)]
+    Promote(Named),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RolloutStatusOptions {
+    /// The Endpoint's name.
+    pub(crate) name: Option<String>,
+    /// Draw it again on every change, until the new revision got all requests or was given up.
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+    /// How long to watch at most, such as 90s or 5m; when it is over, the exit code is 1.
+    #[arg(long, requires = "watch", value_parser = duration, value_name = "DURATION")]
+    pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Named {
+    /// The Endpoint's name.
+    pub(crate) name: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RollbackOptions {
+    /// The Endpoint's name.
+    pub(crate) name: String,
+    /// The revision to go back to; without it, the one before. `kubectl mlops status endpoint NAME` lists them.
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) to: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -169,7 +249,8 @@ pub(crate) struct ImportOptions {
     pub(crate) azure_ca_file: Option<PathBuf>,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A time span as people write it.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("'{text}' is no duration: use for example 90s, 5m or 1h30m");
     let duration: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
     Duration::try_from(duration).map_err(|_| wrong())
@@ -191,6 +272,27 @@ mod tests {
         assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
         assert!(duration("soon").unwrap_err().contains("use for example"));
         assert!(duration("-5s").is_err());
+    }
+
+    #[test]
+    fn a_rollout_is_shown_with_and_without_the_word_status() {
+        for words in [["rollout", "churn", "-w"], ["rollout", "status", "churn"]] {
+            let parsed = Arguments::try_parse_from(["kubectl-mlops"].into_iter().chain(words)).unwrap();
+            let Verb::Rollout(options) = parsed.verb else { unreachable!("{words:?}") };
+            let shown = match &options.verb {
+                Some(RolloutVerb::Status(options)) => options,
+                _ => &options.status,
+            };
+            assert_eq!(shown.name.as_deref(), Some("churn"));
+        }
+        let parsed =
+            Arguments::try_parse_from(["kubectl-mlops", "rollout", "skip-step", "churn", "-n", "team"]);
+        let Verb::Rollout(RolloutOptions { verb: Some(RolloutVerb::SkipStep(named)), .. }) =
+            parsed.unwrap().verb
+        else {
+            unreachable!("skip-step is a verb of rollout")
+        };
+        assert_eq!(named.name, "churn");
     }
 
     #[test]

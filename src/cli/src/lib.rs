@@ -1,9 +1,10 @@
-//! The kubectl plugin: `status`, `check`, `explain`, `plan` and `import`.
+//! The kubectl plugin: `status`, `rollout`, `rollback`, `check`, `explain`, `plan` and `import`.
 //!
 //! Each verb gathers plain facts, makes a report of them with pure functions, and renders it as text, JSON or YAML.
 //!
-//! Invariant: it reads and never writes, except for asking the API server what the user may do. Of Azure it has only
-//! what [`azure::Reads`] offers, which can't write.
+//! Invariant: it writes one annotation of an Endpoint, by which a person steers its rollout, and nothing else; beyond
+//! that it asks the API server what the user may do. Of Azure it has only what [`azure::Reads`] offers, which can't
+//! write.
 
 mod arguments;
 mod azure;
@@ -18,6 +19,7 @@ mod import;
 mod objects;
 mod output;
 mod preview;
+mod rollout;
 mod status;
 
 use std::ffi::OsString;
@@ -63,6 +65,8 @@ fn start(arguments: &Arguments) -> Result<Outcome, Failure> {
     runtime.block_on(async {
         match &arguments.verb {
             Verb::Status(options) => status::run(global, options, style).await,
+            Verb::Rollout(options) => rollout::run(global, options, style).await,
+            Verb::Rollback(options) => rollout::roll_back(global, options).await,
             Verb::Check(options) => check::run(global, options, style).await,
             Verb::Explain(options) => explain::run(global, options, style).await,
             Verb::Plan(options) => preview::run(global, options, style).await,

@@ -1,4 +1,4 @@
-//! `kubectl-mlops`: shows, explains and plans what the mlops-operator does; it reads and never writes.
+//! `kubectl-mlops`: shows, explains, plans and steers what the mlops-operator does.
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

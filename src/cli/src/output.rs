@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
+/// Clears the terminal, so that what is printed next stands alone.
+pub(crate) const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
+
 /// How a report is printed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Format {

@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use api::azure::ResourceState;
-use api::endpoint::{Revision, RevisionState};
+use api::endpoint::{Revision, RevisionState, RolloutPhase, RolloutStatus};
 use api::meta::{ConditionType, ENDPOINT_LABEL};
 use api::{Endpoint, ServingRuntime};
 use k8s_openapi::api::core::v1::Pod;
@@ -73,9 +73,24 @@ pub(super) struct EndpointReport {
     pub(super) serving: Option<bool>,
     pub(super) url: Option<String>,
     pub(super) model: String,
+    /// The rollout in short, unless there is none or it is complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rollout: Option<RolloutReport>,
     pub(super) revisions: Vec<RevisionReport>,
     /// Pods of no revision that the status lists.
     pub(super) other_pods: Vec<PodReport>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RolloutReport {
+    pub(super) phase: RolloutPhase,
+    pub(super) candidate: Option<String>,
+    pub(super) step: Option<i32>,
+    pub(super) steps: Option<i32>,
+    /// The shares of requests that the candidate answers, and of those that it gets a copy of, in percent.
+    pub(super) traffic: Option<i32>,
+    pub(super) mirror: Option<i32>,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -187,6 +202,7 @@ fn endpoint_report(endpoint: &Endpoint, pods: &[Pod]) -> EndpointReport {
         serving: serving.map(|serving| serving.status == "True"),
         url: status.url,
         model: model_uri::display(&endpoint.spec.model),
+        rollout: status.rollout.filter(|rollout| rollout.phase != RolloutPhase::Completed).map(rollout),
         revisions,
         other_pods,
     }
@@ -200,6 +216,17 @@ fn ready(health: Health, conditions: &[Condition]) -> (Option<String>, Option<St
 
 fn belongs(pod: &Pod, endpoint: &Endpoint) -> bool {
     pod.namespace() == endpoint.namespace() && pod.labels().get(ENDPOINT_LABEL) == Some(&endpoint.name_any())
+}
+
+fn rollout(rollout: RolloutStatus) -> RolloutReport {
+    RolloutReport {
+        phase: rollout.phase,
+        candidate: rollout.candidate,
+        step: rollout.step,
+        steps: rollout.steps,
+        traffic: rollout.traffic.filter(|traffic| *traffic > 0),
+        mirror: rollout.mirror.filter(|mirror| *mirror > 0),
+    }
 }
 
 fn revision(revision: Revision) -> RevisionReport {

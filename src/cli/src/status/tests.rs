@@ -188,3 +188,19 @@ fn what_lives_in_azure_shows_what_is_not_as_wanted() {
     assert!(!report.is_ready() && !report.is_settled() && !report.is_empty());
     insta::assert_snapshot!(text(&report));
 }
+
+#[test]
+fn a_rollout_by_steps_is_told_in_short() {
+    let conditions = [condition("Ready", "False", "RollingOut", "step 2 of 4")];
+    let mut canary = status(&conditions, &json!([revision("bbbb2222", 9, "Canary", (1, 1))]));
+    canary["rollout"] = json!({
+        "phase": "Progressing", "stable": "churn-aaaa1111", "candidate": "churn-bbbb2222", "step": 2, "steps": 4,
+        "traffic": 10, "mirror": 0,
+    });
+    let told = text(&report(&canary, Vec::new()));
+    let line = "rollout  Progressing, step 2 of 4, churn-bbbb2222 answers 10 % of the requests: see kubectl mlops \
+                rollout churn -n team";
+    assert!(told.contains(line), "{told}");
+    canary["rollout"] = json!({"phase": "Completed", "stable": "churn-aaaa1111"});
+    assert!(!text(&report(&canary, Vec::new())).contains("rollout "));
+}

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use api::endpoint::RevisionState;
 
 use super::report::{
-    AzureReport, EndpointReport, PodReport, PodState, Report, RevisionReport, RuntimeReport,
+    AzureReport, EndpointReport, PodReport, PodState, Report, RevisionReport, RolloutReport, RuntimeReport,
 };
 use crate::health::Health;
 use crate::output::{Mark, Style, one_line};
@@ -41,6 +41,9 @@ fn endpoint_tree(endpoint: &EndpointReport, style: Style) -> String {
     if let Some(url) = &endpoint.url {
         fact("url", url);
     }
+    if let Some(rollout) = &endpoint.rollout {
+        fact("rollout", &rollout_line(rollout, endpoint));
+    }
     for (index, revision) in endpoint.revisions.iter().enumerate() {
         revision_tree(&mut text, revision, style, index + 1 == branches);
     }
@@ -73,6 +76,22 @@ fn serving(serving: Option<bool>) -> &'static str {
         Some(false) => "no, requests are not answered",
         None => "not known yet",
     }
+}
+
+/// `Progressing, step 2 of 4, churn-bbbb2222 gets 10 %: kubectl mlops rollout churn -n team`.
+fn rollout_line(rollout: &RolloutReport, endpoint: &EndpointReport) -> String {
+    let mut text = format!("{:?}", rollout.phase);
+    if let (Some(step), Some(steps)) = (rollout.step, rollout.steps.filter(|steps| *steps > 0)) {
+        text += &format!(", step {} of {steps}", step.min(steps));
+    }
+    if let Some(candidate) = &rollout.candidate {
+        text += &match (rollout.traffic, rollout.mirror) {
+            (Some(traffic), _) => format!(", {candidate} answers {traffic} % of the requests"),
+            (None, Some(mirror)) => format!(", {candidate} gets copies of {mirror} %"),
+            (None, None) => format!(", {candidate} gets no requests yet"),
+        };
+    }
+    text + &format!(": see kubectl mlops rollout {} -n {}", endpoint.name, endpoint.namespace)
 }
 
 fn revision_tree(text: &mut String, revision: &RevisionReport, style: Style, last: bool) {

@@ -22,8 +22,6 @@ use crate::output::{self, Format, Style};
 
 /// How long changes are gathered before they are printed: a rollout makes several at once.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Clears the terminal, so that what is printed next stands alone.
-const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
 
 /// How changes are shown, and for how long.
 pub(super) struct Display {
@@ -175,7 +173,7 @@ fn print(report: &Report, scope: &Scope, display: &Display, printed: &mut String
         return Ok(());
     }
     let between = match display.format {
-        Format::Table if display.in_place => CLEAR,
+        Format::Table if display.in_place => output::CLEAR,
         Format::Table if printed.is_empty() => "",
         Format::Table => "\n",
         Format::Yaml => "---\n",

@@ -3,11 +3,12 @@ use std::collections::BTreeMap;
 
 use api::endpoint::{Analysis, AnalysisQuery, Check, CheckMode, CheckOutcome};
 use plan::endpoint::rollout::evidence::{Evidence, MirrorSample, Sample};
-use plan::endpoint::rollout::judge::{Measures, Pair, Verdict, checks, verdict};
+use plan::endpoint::rollout::judge::{Measures, Verdict, checks, verdict};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-const PAIR: Pair<'static> = Pair { candidate: "b", stable: "a" };
+/// The candidate and the stable revision.
+const PAIR: (&str, &str) = ("b", "a");
 
 fn config() -> ProptestConfig {
     ProptestConfig {

@@ -1,7 +1,7 @@
 //! A hundred rollouts of each seed, of which at most two may end with the wrong verdict.
 use api::endpoint::{Analysis, Check};
 use fastrand::Rng;
-use plan::endpoint::rollout::judge::{Measures, Pair, Verdict, checks, verdict};
+use plan::endpoint::rollout::judge::{Measures, Verdict, checks, verdict};
 
 use crate::traffic::{Gateway, Model, STABLE, arrivals};
 
@@ -11,7 +11,8 @@ const PERIOD: f64 = 5.0;
 const REQUESTS: f64 = 2000.0;
 /// A step that has no verdict after so many times its hold waits for a person.
 const PATIENCE: f64 = 3.0;
-const PAIR: Pair<'static> = Pair { candidate: "candidate", stable: "stable" };
+/// The candidate and the stable revision.
+const PAIR: (&str, &str) = ("candidate", "stable");
 
 /// A step: what it measures, the candidate's share, and its hold in seconds.
 type Step = (Measures, f64, f64);
@@ -19,12 +20,11 @@ type Step = (Measures, f64, f64);
 const SHADOW: Step = (Measures::Mirror, 0.2, 300.0);
 const CANARY: [Step; 2] = [(Measures::Traffic, 0.1, 300.0), (Measures::Traffic, 0.5, 600.0)];
 
-/// How a rollout ended: in which step, and when as a share of that step's hold.
+/// How a rollout ended, and in which step.
 #[derive(Debug)]
 struct End {
     step: usize,
     verdict: Verdict,
-    at: f64,
     checks: Vec<Check>,
 }
 
@@ -39,10 +39,10 @@ fn analysis() -> Analysis {
 }
 
 fn run(rng: &mut Rng, candidate: Model, steps: &[Step]) -> End {
-    let mut end = End { step: 0, verdict: Verdict::Inconclusive, at: 0.0, checks: Vec::new() };
+    let mut end = End { step: 0, verdict: Verdict::Inconclusive, checks: Vec::new() };
     for (step, &(measures, share, hold)) in steps.iter().enumerate() {
-        let (verdict, at, checks) = run_step(rng, candidate, (measures, share, hold));
-        end = End { step, verdict, at, checks };
+        let (verdict, checks) = run_step(rng, candidate, (measures, share, hold));
+        end = End { step, verdict, checks };
         if end.verdict != Verdict::Passed {
             break;
         }
@@ -50,7 +50,7 @@ fn run(rng: &mut Rng, candidate: Model, steps: &[Step]) -> End {
     end
 }
 
-fn run_step(rng: &mut Rng, candidate: Model, (measures, share, hold): Step) -> (Verdict, f64, Vec<Check>) {
+fn run_step(rng: &mut Rng, candidate: Model, (measures, share, hold): Step) -> (Verdict, Vec<Check>) {
     let (mut gateway, mut look) = (Gateway::default(), 0_u32);
     loop {
         look += 1;
@@ -71,9 +71,9 @@ fn run_step(rng: &mut Rng, candidate: Model, (measures, share, hold): Step) -> (
         let checks = checks(&analysis(), measures, PAIR, Some(&gateway.evidence()), at >= 1.0);
         match verdict(&checks) {
             // What is fine before the end has to hold until then.
-            Verdict::Passed if at >= 1.0 => return (Verdict::Passed, at, checks),
-            Verdict::Failed => return (Verdict::Failed, at, checks),
-            _ if at >= PATIENCE => return (Verdict::Inconclusive, at, checks),
+            Verdict::Passed if at >= 1.0 => return (Verdict::Passed, checks),
+            Verdict::Failed => return (Verdict::Failed, checks),
+            _ if at >= PATIENCE => return (Verdict::Inconclusive, checks),
             _ => {}
         }
     }

@@ -34,15 +34,6 @@ pub enum Measures {
     Mirror,
 }
 
-/// The names of the two revisions of a rollout.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Pair<'a> {
-    /// The one that is to take over.
-    pub candidate: &'a str,
-    /// The one that is proven.
-    pub stable: &'a str,
-}
-
 /// What the checks of a step come to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Verdict {
@@ -67,11 +58,11 @@ pub fn verdict(checks: &[Check]) -> Verdict {
     verdict
 }
 
-/// The checks that apply to a step. `over` says whether the step has lasted as long as it must.
+/// The checks that apply to a step with a candidate and a stable revision. `over` says whether the step has lasted as long as it must.
 pub fn checks(
     analysis: &Analysis,
     measures: Measures,
-    revisions: Pair<'_>,
+    (candidate, stable): (&str, &str),
     evidence: Option<&Evidence>,
     over: bool,
 ) -> Vec<Check> {
@@ -79,8 +70,7 @@ pub fn checks(
     let (mirrors, fewest) = (measures == Measures::Mirror, u64::try_from(analysis.min_requests).unwrap_or(0));
     let nothing = Sample::default();
     let sample = |name| evidence.and_then(|evidence| evidence.revisions.get(name)).unwrap_or(&nothing);
-    let step =
-        Step { candidate: sample(revisions.candidate), stable: sample(revisions.stable), fewest, over };
+    let step = Step { candidate: sample(candidate), stable: sample(stable), fewest, over };
     let unknown = match evidence {
         None => Some("nothing was measured yet".to_owned()),
         Some(Evidence { unavailable: Some(cause), .. }) => {

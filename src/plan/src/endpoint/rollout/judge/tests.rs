@@ -6,7 +6,8 @@ use api::endpoint::{AnalysisModes, CheckOutcome};
 use super::*;
 use crate::endpoint::rollout::evidence::MirrorSample;
 
-const PAIR: Pair<'static> = Pair { candidate: "churn-b", stable: "churn-a" };
+/// The candidate and the stable revision.
+const PAIR: (&str, &str) = ("churn-b", "churn-a");
 
 fn analysis() -> Analysis {
     Analysis {

@@ -1,0 +1,223 @@
+//! A person's word about a rollout: whether it makes sense now, how it is said, and what becomes of it.
+//!
+//! Invariant: of an Endpoint, one annotation is written and nothing else.
+use std::fmt;
+use std::time::Duration;
+
+use api::Endpoint;
+use api::endpoint::{Revision, RolloutStatus};
+use api::meta::ROLLOUT_ACTION_ANNOTATION;
+use jiff::Timestamp;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::wait::await_condition;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::arguments::Global;
+use crate::connect::{self, Cluster, Problem};
+use crate::failure::{Failure, Outcome};
+use crate::objects;
+use crate::output;
+
+/// The field manager of the one write.
+const MANAGER: &str = "kubectl-mlops";
+/// How long the operator has to take a word up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a person says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Action {
+    Pause,
+    Resume,
+    SkipStep,
+    Abort,
+    Retry,
+    Promote,
+    /// Back to a revision, or to the one before.
+    Rollback(Option<String>),
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::SkipStep => "skip-step",
+            Self::Abort => "abort",
+            Self::Retry => "retry",
+            Self::Promote => "promote",
+            Self::Rollback(None) => "rollback",
+            Self::Rollback(Some(revision)) => return write!(formatter, "rollback={revision}"),
+        })
+    }
+}
+
+/// What became of a word. Its shape is that of `-o json`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    namespace: String,
+    name: String,
+    /// The value of the annotation.
+    action: String,
+    /// Whether the operator has taken it up.
+    handled: bool,
+    /// What the operator says of the rollout since.
+    message: String,
+}
+
+/// Says a word, and waits for what becomes of it.
+pub(super) async fn run(global: &Global, name: &str, action: &Action) -> Result<Outcome, Failure> {
+    let cluster = connect::connect(global).await?;
+    let endpoint = super::find(&cluster, name).await?;
+    if let Some(refusal) = refusal(&endpoint, action) {
+        return Err(Failure::Error(format!("{action} makes no sense now: {refusal}")));
+    }
+    let api = objects::scoped::<Endpoint>(&cluster, Some(&cluster.namespace));
+    let value = value(action, Timestamp::now());
+    say(&cluster, &api, name, &value).await?;
+    let report = await_answer(&cluster, &api, name, &value).await?;
+    let text = output::document(global.output, &report, |report| {
+        if report.handled {
+            format!("{action}: {}\n", output::one_line(&report.message))
+        } else {
+            format!(
+                "{action}: said, but not taken up within {} s; the operator obeys it once it runs: look with `kubectl mlops check`\n",
+                PATIENCE.as_secs()
+            )
+        }
+    })?;
+    output::print(&text)?;
+    Ok(Outcome::from_health(report.handled))
+}
+
+/// The value of the annotation. The time makes it differ from the last one.
+fn value(action: &Action, now: Timestamp) -> String {
+    format!("{action}@{now:.3}")
+}
+
+fn patch(value: &str) -> Value {
+    json!({"metadata": {"annotations": {ROLLOUT_ACTION_ANNOTATION: value}}})
+}
+
+async fn say(cluster: &Cluster, api: &Api<Endpoint>, name: &str, value: &str) -> Result<(), Failure> {
+    let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    let body = Patch::Merge(patch(value));
+    let answer = cluster.ask(api.patch_metadata(name, &parameters, &body)).await;
+    answer.map(|_| ()).map_err(|problem| {
+        Failure::Error(match problem {
+            Problem::Forbidden(message) => format!(
+                "{message}: ask the cluster's administrator for the right to patch endpoints in namespace {}",
+                cluster.namespace
+            ),
+            Problem::NotFound(message) | Problem::Other(message) => message,
+        })
+    })
+}
+
+/// Waits until the operator has taken the word up.
+async fn await_answer(
+    cluster: &Cluster,
+    api: &Api<Endpoint>,
+    name: &str,
+    value: &str,
+) -> Result<Report, Failure> {
+    let answered = |endpoint: Option<&Endpoint>| endpoint.is_none_or(|endpoint| is_handled(endpoint, value));
+    let answer = tokio::time::timeout(PATIENCE, await_condition(api.clone(), name, answered)).await;
+    let endpoint = match answer {
+        Err(_) => None,
+        Ok(Ok(None)) => return Err(Failure::Error(format!("Endpoint {name} was deleted"))),
+        Ok(Ok(endpoint)) => endpoint,
+        Ok(Err(error)) => {
+            return Err(Failure::Error(format!("{value} was said, but not whether it was heard: {error}")));
+        }
+    };
+    let rollout = endpoint.as_ref().and_then(|endpoint| endpoint.status.as_ref()?.rollout.as_ref());
+    Ok(Report {
+        namespace: cluster.namespace.clone(),
+        name: name.to_owned(),
+        action: value.to_owned(),
+        handled: endpoint.is_some(),
+        message: rollout.map(|rollout| rollout.message.clone()).unwrap_or_default(),
+    })
+}
+
+fn is_handled(endpoint: &Endpoint, value: &str) -> bool {
+    let rollout = endpoint.status.as_ref().and_then(|status| status.rollout.as_ref());
+    rollout.and_then(|rollout| rollout.handled_action.as_deref()) == Some(value)
+}
+
+/// Why a word makes no sense now, and what to do instead.
+fn refusal(endpoint: &Endpoint, action: &Action) -> Option<String> {
+    let name = endpoint.metadata.name.as_deref().unwrap_or_default();
+    let status = endpoint.status.as_ref();
+    let Some(rollout) = status.and_then(|status| status.rollout.as_ref()) else {
+        let strategy = endpoint.spec.rollout.strategy;
+        return Some(if strategy.is_progressive() {
+            "the operator has not told of a rollout yet; `kubectl mlops check` says whether it runs"
+                .to_owned()
+        } else {
+            format!(
+                "the strategy {strategy:?} can't be steered; set spec.rollout.strategy to Canary or BlueGreen"
+            )
+        });
+    };
+    let under_way = rollout.candidate.is_some();
+    match action {
+        Action::Rollback(to) => {
+            let revisions = status.map_or(&[][..], |status| &status.revisions);
+            no_way_back(rollout, revisions, to.as_deref())
+        }
+        Action::Retry => rollout.rejected.is_none().then(|| "no revision was rejected".to_owned()),
+        _ if !under_way => Some(format!(
+            "no rollout is under way, revision {} answers all requests; `kubectl mlops rollback {name}` goes back to an earlier one",
+            rollout.stable
+        )),
+        Action::Pause => rollout.pause.as_ref().map(|_| {
+            format!("the rollout waits for a person already; `kubectl mlops rollout resume {name}` goes on")
+        }),
+        Action::Resume => rollout.pause.is_none().then(|| {
+            format!("the rollout does not wait for a person; `kubectl mlops rollout {name} -w` follows it")
+        }),
+        Action::SkipStep | Action::Abort | Action::Promote => None,
+    }
+}
+
+/// Why there is no way back to a revision, with those to which there is.
+fn no_way_back(rollout: &RolloutStatus, revisions: &[Revision], to: Option<&str>) -> Option<String> {
+    let under_way = rollout.candidate.is_some();
+    if under_way && to.is_none_or(|to| to == rollout.stable) {
+        return None;
+    }
+    let others: Vec<&Revision> =
+        revisions.iter().filter(|revision| revision.name != rollout.stable).collect();
+    // The wanted revision stands first; without a name, nobody goes back to that one.
+    let wanted = revisions.first().map(|revision| revision.name.as_str());
+    let found = match to {
+        Some(to) => others.iter().any(|revision| revision.name == to),
+        None => others.iter().any(|revision| Some(revision.name.as_str()) != wanted),
+    };
+    if found {
+        return None;
+    }
+    let known: Vec<String> = others.iter().map(|revision| described(revision)).collect();
+    Some(match (to, known.as_slice()) {
+        (Some(to), _) if to == rollout.stable => format!("revision {to} answers all requests already"),
+        (_, []) => {
+            "no other revision is left; raise spec.rollout.revisionHistoryLimit to keep more".to_owned()
+        }
+        (Some(to), known) => format!("there is no revision {to}; name one of {} with --to", known.join(", ")),
+        (None, known) => format!("name the revision with --to: {}", known.join(", ")),
+    })
+}
+
+fn described(revision: &Revision) -> String {
+    match &revision.model {
+        Some(model) => format!("{} ({})", revision.name, output::one_line(model)),
+        None => revision.name.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
