@@ -76,6 +76,15 @@ fn used(context: &Context) -> anyhow::Result<BTreeSet<String>> {
     Ok(asked.chain(made.map(|it| format!("{} {} create", it.group, it.resource))).collect())
 }
 
+/// Through the gateway and back, so that a routing document is made, changed and taken away.
+async fn through_the_gateway(context: &Context) -> anyhow::Result<()> {
+    for routing in [json!({"queueTimeoutSeconds": 5}), json!({"queueTimeoutSeconds": 6}), Value::Null] {
+        context.merge(&context.endpoint("churn"), &json!({"spec": {"routing": routing}})).await?;
+        context.says("churn", "Ready=True/Ready").await?;
+    }
+    Ok(())
+}
+
 /// Runs create, update, scale and delete with exactly these rights, and compares with the audit log, both ways.
 pub(crate) async fn every_right_is_used_and_none_is_missing(context: &mut Context) -> anyhow::Result<()> {
     let user = context.user();
@@ -85,6 +94,7 @@ pub(crate) async fn every_right_is_used_and_none_is_missing(context: &mut Contex
     let mut options = azure.options_with(context.options_for(&context.namespace, &kubeconfig)?);
     // An operator of its own: with the lease, and with the default runtimes in the namespace that it watches.
     options.arguments.push(format!("--operator-namespace={}", context.namespace));
+    options.arguments.push("--gateway-url=http://gateway.example".to_owned());
     options.arguments.retain(|it| !it.ends_with(e2e::plane::OPERATOR_NAMESPACE) && !it.contains("election"));
     for runtime in testkit::runtimes() {
         let body =
@@ -112,6 +122,7 @@ pub(crate) async fn every_right_is_used_and_none_is_missing(context: &mut Contex
     context.merge(&context.endpoint("churn"), &json!({"spec": {"scaling": fixed}})).await?;
     context.says("churn", "Ready=True/Ready").await?;
     azure_objects(context).await?;
+    through_the_gateway(context).await?;
     let ranged = json!({"replicas": null, "minReplicas": 1, "maxReplicas": 3});
     context.merge(&context.endpoint("churn"), &json!({"spec": {"scaling": ranged}})).await?;
     context.says("churn", "Ready=True/Ready").await?;

@@ -31,6 +31,8 @@ use crate::subset;
 
 /// How often the keys of an Endpoint are read again.
 const KEYS_PERIOD: Duration = Duration::from_secs(30);
+/// The same while there are none.
+const MISSING_KEYS_PERIOD: Duration = Duration::from_secs(3);
 
 /// Everything that the plan of an Endpoint depends on.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,7 +89,8 @@ pub fn plan(world: &World) -> Plan<EndpointStatus> {
     };
     let plan = if has_keys(&world.endpoint).is_some() {
         // A Secret is not watched: whether its keys have changed is seen by looking.
-        Plan { next: elsewhere::sooner(plan.next, Next::After(KEYS_PERIOD)), ..plan }
+        let period = if matches!(world.keys, Some(Err(_))) { MISSING_KEYS_PERIOD } else { KEYS_PERIOD };
+        Plan { next: elsewhere::sooner(plan.next, Next::After(period)), ..plan }
     } else {
         plan
     };

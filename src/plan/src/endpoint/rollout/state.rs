@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::action::Action;
 use super::evidence::Evidence;
-use super::judge::{self, Measures, Pair, Verdict};
+use super::judge::{self, Measures, Verdict};
 use crate::step::{Event, EventType, Next};
 
 /// How often a rollout is looked at while it is judged.
@@ -447,13 +447,8 @@ impl Walk<'_> {
             return Verdict::Passed;
         };
         let candidate = self.status.candidate.clone().unwrap_or_default();
-        let checks = judge::checks(
-            analysis,
-            measures,
-            Pair { candidate: &candidate, stable: &self.status.stable },
-            self.facts.evidence,
-            over,
-        );
+        let checks =
+            judge::checks(analysis, measures, (&candidate, &self.status.stable), self.facts.evidence, over);
         let verdict = judge::verdict(&checks);
         self.status.checks = checks;
         verdict
