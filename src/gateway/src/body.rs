@@ -147,6 +147,7 @@ impl Body for Outgoing {
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) else {
             let clock = this.clock.get_or_insert_with(|| Box::pin(tokio::time::sleep(this.idle)));
             ready!(clock.as_mut().poll(context));
+            this.ending.fail();
             return Poll::Ready(Some(Err("the revision stopped in the middle of its answer".into())));
         };
         this.clock = None;
@@ -156,7 +157,7 @@ impl Body for Outgoing {
                     this.ending.push(data);
                 }
             }
-            Some(Err(_)) => {}
+            Some(Err(_)) => this.ending.fail(),
             None => this.ending.complete(),
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))

@@ -8,6 +8,14 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+/// Endings of the hosts of storage accounts, in every cloud.
+const STORAGE: [&str; 4] = [
+    ".blob.core.windows.net",
+    ".blob.core.chinacloudapi.cn",
+    ".blob.core.usgovcloudapi.net",
+    ".blob.storage.azure.net",
+];
+
 /// Everything that the gateway knows of one endpoint.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -373,8 +381,7 @@ impl Route {
         let Some(capture) = &self.capture else { return Ok(()) };
         check_percent("capture.percent", capture.percent)?;
         if let Store::Azure(address) = &capture.store
-            && !address.starts_with("https://")
-            && !address.starts_with("http://127.0.0.1:")
+            && !is_storage(address)
         {
             return Err(
                 "capture.store.azure must be like https://ACCOUNT.blob.core.windows.net/CONTAINER/PATH"
@@ -382,6 +389,18 @@ impl Route {
             );
         }
         Ok(())
+    }
+}
+
+/// Whether an address is Azure Storage's, or an emulator's on this machine. Nobody else gets a token of ours.
+fn is_storage(address: &str) -> bool {
+    let Ok(uri) = address.parse::<http::Uri>() else { return false };
+    let host = uri.host().unwrap_or_default();
+    let has_credentials = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
+    match uri.scheme_str() {
+        Some("https") => !has_credentials && STORAGE.iter().any(|ending| host.ends_with(ending)),
+        Some("http") => !has_credentials && host == "127.0.0.1",
+        _ => false,
     }
 }
 

@@ -155,6 +155,7 @@ pub struct Ending {
     bytes: u64,
     answer: Option<Recording>,
     is_complete: bool,
+    is_broken: bool,
 }
 
 impl Ending {
@@ -169,7 +170,17 @@ impl Ending {
         let is_kept = asked.mirror.is_some() || asked.is_captured;
         let answer = is_kept.then(|| Recording::new(&state.budget));
         let state = Arc::clone(state);
-        Self { state, in_flight, asked: Some(asked), inbound, status, bytes: 0, answer, is_complete: false }
+        Self {
+            state,
+            in_flight,
+            asked: Some(asked),
+            inbound,
+            status,
+            bytes: 0,
+            answer,
+            is_complete: false,
+            is_broken: false,
+        }
     }
 
     /// A part of the answer.
@@ -178,6 +189,11 @@ impl Ending {
         if let Some(answer) = &mut self.answer {
             answer.push(part);
         }
+    }
+
+    /// The revision did not end its answer.
+    pub fn fail(&mut self) {
+        self.is_broken = true;
     }
 
     /// The answer has ended as it should.
@@ -192,8 +208,8 @@ impl Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         let Some(asked) = self.asked.take() else { return };
-        // An answer that was cut off is a failure, whatever its head said.
-        let status = if self.is_complete { self.status } else { self.status.max(599) };
+        // An answer that its revision cut off is a failure, whatever its head said; a caller that goes away is none.
+        let status = if self.is_broken { self.status.max(502) } else { self.status };
         self.in_flight.count(status);
         let mut inbound = locked(&self.inbound);
         self.in_flight.series.received.inc_by(inbound.bytes);

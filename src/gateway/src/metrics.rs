@@ -243,6 +243,14 @@ impl Metrics {
         self.config_errors.with_label_values(&[kind]).inc();
     }
 
+    /// Drops what is known of an endpoint that is gone.
+    pub fn forget_endpoint(&self, endpoint: &str) {
+        self.forget(endpoint, "");
+        for result in ["written", "full", "unfit", "failed"] {
+            let _ = self.copies.captured.remove_label_values(&[endpoint, result]);
+        }
+    }
+
     /// Drops what is known of a revision that is gone, so that the number of series stays bounded.
     pub fn forget(&self, endpoint: &str, revision: &str) {
         for class in CLASSES {

@@ -110,12 +110,8 @@ struct Call<'c> {
 }
 
 impl Call<'_> {
-    async fn answer(
-        &self,
-        endpoint: Arc<Endpoint>,
-        parts: &mut Parts,
-        body: Incoming,
-    ) -> Result<Response<Answered>, Refusal> {
+    /// Lets the caller in, within its rate and with a body that is not too large.
+    async fn admit(&self, endpoint: &Endpoint, parts: &Parts) -> Result<(), Refusal> {
         let issuers = &self.state.issuers;
         let caller = auth::admit(&endpoint.route.auth, &parts.headers, self.origin.peer, issuers).await?;
         if let Some(limiter) = &endpoint.limiter {
@@ -131,6 +127,16 @@ impl Call<'_> {
         if length.is_some_and(|length: u64| length > limit) {
             return Err(too_large(limit));
         }
+        Ok(())
+    }
+
+    async fn answer(
+        &self,
+        endpoint: Arc<Endpoint>,
+        parts: &mut Parts,
+        body: Incoming,
+    ) -> Result<Response<Answered>, Refusal> {
+        self.admit(&endpoint, parts).await?;
         let place = place::choose(self.state, endpoint, &parts.headers).await?;
         let (endpoint, choice) = (place.endpoint, place.choice);
         let (Some(target), Some(revision)) =
@@ -144,7 +150,7 @@ impl Call<'_> {
         let asked = self.asked(&endpoint, choice, &head);
         let is_kept = asked.mirror.is_some() || asked.is_captured;
         let recording = is_kept.then(|| Recording::new(&self.state.budget));
-        let inbound = Arc::new(Mutex::new(Inbound::new(body, limit, recording)));
+        let inbound = Arc::new(Mutex::new(Inbound::new(body, endpoint.route.limits.body_bytes, recording)));
         let time = Duration::from_millis(endpoint.route.timeouts.request_milliseconds);
         let sent = forward::send(target, series, endpoint.route.retries, head, &inbound);
         let result = match tokio::time::timeout(time, sent).await {
@@ -159,10 +165,11 @@ impl Call<'_> {
                 ),
             )),
         };
-        let response = result.inspect_err(|refusal| {
-            // Counted as the revision's too: whoever judges it must see what its callers saw.
-            in_flight.count(refusal.status.as_u16());
-        })?;
+        let response = match result {
+            Ok(response) => response,
+            // Counted as the revision's: whoever judges it must see what its callers saw.
+            Err(refusal) => return Ok(self.failed(&refusal, &in_flight, &asked)),
+        };
         let name = HeaderValue::from_str(&revision.name).ok();
         let idle = Duration::from_millis(endpoint.route.timeouts.idle_milliseconds);
         let (mut head, body) = response.into_parts();
@@ -175,6 +182,18 @@ impl Call<'_> {
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
         Ok(response)
+    }
+
+    /// The answer in place of the revision's.
+    fn failed(&self, refusal: &Refusal, in_flight: &InFlight, asked: &Asked) -> Response<Answered> {
+        let status = refusal.status.as_u16();
+        in_flight.count(status);
+        let (endpoint, code) = (&*asked.endpoint.key, refusal.code);
+        let revision = asked.endpoint.targets.get(asked.place).map(|target| &*target.revision);
+        let (path, method) = (asked.path.split('?').next(), asked.method.as_str());
+        let (micros, request_id) = (self.started.elapsed().as_micros() as u64, self.request_id);
+        tracing::info!(target: "access", endpoint, revision, method, path, status, code, micros, request_id);
+        refusal.response()
     }
 
     /// What the revision gets: no key or token that was meant for the gateway.

@@ -73,6 +73,9 @@ impl State {
             let names = |route: &crate::config::Route| -> BTreeSet<String> {
                 route.revisions.iter().map(|revision| revision.name.clone()).collect()
             };
+            if after.is_none() {
+                self.metrics.forget_endpoint(key);
+            }
             let after = after.map(|after| names(&after.route)).unwrap_or_default();
             for revision in names(&endpoint.route).difference(&after) {
                 self.metrics.forget(key, revision);

@@ -61,6 +61,20 @@ fn every_wrong_document_is_refused_with_its_field() {
 }
 
 #[test]
+fn captures_go_to_storage_of_azure_and_to_nobody_else() {
+    let with = |address: &str| {
+        let capture = serde_json::json!({"percent": 1, "store": {"azure": address}});
+        Route::parse(&document(|document| document["capture"] = capture))
+    };
+    assert!(with("https://acme.blob.core.windows.net/telemetry/churn").is_ok());
+    for other in
+        ["https://evil.example/telemetry", "https://a@evil.example/x.blob.core.windows.net", "az://telemetry"]
+    {
+        assert!(with(other).unwrap_err().contains("blob.core.windows.net/CONTAINER"), "{other}");
+    }
+}
+
+#[test]
 fn token_keys_come_over_https() {
     let with = |uri: &str| {
         let auth = serde_json::json!({"mode": "AadToken", "issuer": "i", "audience": "a", "jwksUri": uri});

@@ -1,6 +1,7 @@
 //! Revisions that can't be reached, break, or take too long.
+use http_body_util::BodyExt as _;
 use serde_json::json;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::support::{Backend, Behaviour, Gateway, document, until};
@@ -83,6 +84,7 @@ async fn a_revision_that_takes_too_long_is_given_up_and_told() {
     assert_eq!((answer.status, &*answer.code(), backend.hits()), (504, "RevisionTimeout", 1));
     let of_a = "mlops_gateway_requests_total{code=\"5xx\",endpoint=\"team/churn\",revision=\"a\"}";
     assert_eq!(gateway.metric(of_a), 1);
+    assert!(!gateway.metrics().contains("revision=\"\""), "it is counted once");
     assert_eq!(gateway.of_revision("requests_in_flight", "a"), 0);
 }
 
@@ -92,4 +94,35 @@ async fn an_error_of_the_revision_is_passed_on_as_it_is() {
     let gateway = Gateway::start(&document(&[backend.revision("a", 1)], &json!({}))).await;
     let answer = gateway.caller().score(&[]).await;
     assert_eq!((answer.status, &answer.body[..]), (500, &b"{}"[..]));
+}
+
+#[tokio::test]
+async fn an_answer_that_its_revision_cuts_off_is_a_failure_and_a_caller_that_goes_away_is_none() {
+    for is_cut in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let revision = json!({"name": "a", "address": address, "weight": 1});
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.read_exact(&mut [0; 16]).await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n01234").await.unwrap();
+            (!is_cut).then_some((listener, stream))
+        });
+        let gateway = Gateway::start(&document(&[revision], &json!({}))).await;
+        let uri = format!("http://{}/endpoints/team/churn/score", gateway.address).parse().unwrap();
+        let answer = gateway.caller().client.get(uri).await.unwrap();
+        assert_eq!(answer.status().as_u16(), 200);
+        if is_cut {
+            assert!(answer.into_body().collect().await.is_err(), "the caller must notice");
+        } else {
+            drop(answer);
+        }
+        let count = |class: &str| {
+            let labels = format!("code=\"{class}\",endpoint=\"team/churn\",revision=\"a\"");
+            gateway.metric(&format!("mlops_gateway_requests_total{{{labels}}}"))
+        };
+        until("it is counted", || count("2xx") + count("5xx") == 1).await;
+        assert_eq!(count("5xx"), u64::from(is_cut));
+        drop(server.await.unwrap());
+    }
 }

@@ -8,5 +8,6 @@ mod cluster;
 mod encrypted;
 mod failing;
 mod mirrors;
+mod process;
 mod support;
 mod traffic;
