@@ -14,8 +14,8 @@ pub enum Change {
     All(Vec<(String, String)>),
     /// A document is new or another than before.
     Put(String, String),
-    /// Documents are gone: every one whose name begins so.
-    Gone(String),
+    /// These are all whose names begin so.
+    Under(String, Vec<(String, String)>),
 }
 
 /// The documents by their names.
@@ -44,12 +44,8 @@ impl Registry {
         for change in changes {
             changed |= match change {
                 Change::Put(name, text) => self.put(name, text),
-                Change::Gone(prefix) => self.retain(|name| !name.starts_with(&prefix)),
-                Change::All(documents) => {
-                    let names: BTreeSet<String> = documents.iter().map(|(name, _)| name.clone()).collect();
-                    let gone = self.retain(|name| names.contains(name));
-                    documents.into_iter().fold(gone, |changed, (name, text)| self.put(name, text) || changed)
-                }
+                Change::All(documents) => self.replace("", documents),
+                Change::Under(prefix, documents) => self.replace(&prefix, documents),
             };
         }
         if changed {
@@ -59,15 +55,13 @@ impl Registry {
         }
     }
 
-    /// The names of the documents that begin so.
-    pub(crate) fn names(&self, prefix: &str) -> impl Iterator<Item = String> {
-        self.documents.keys().filter(move |name| name.starts_with(prefix)).cloned()
-    }
-
-    fn retain(&mut self, keep: impl Fn(&str) -> bool) -> bool {
+    /// Returns whether the table changes.
+    fn replace(&mut self, prefix: &str, documents: Vec<(String, String)>) -> bool {
+        let names: BTreeSet<&String> = documents.iter().map(|(name, _)| name).collect();
         let before = self.documents.len();
-        self.documents.retain(|name, _| keep(name));
-        before != self.documents.len()
+        self.documents.retain(|name, _| !name.starts_with(prefix) || names.contains(name));
+        let gone = before != self.documents.len();
+        documents.into_iter().fold(gone, |changed, (name, text)| self.put(name, text) || changed)
     }
 
     /// Returns whether the table changes.
@@ -200,7 +194,23 @@ mod tests {
         registry.apply(put("map/a.json", document("churn", "d.example", "a:1")));
         assert!(Arc::ptr_eq(&before, &state.table().endpoints["team/churn"].targets[0]));
         assert!(!state.table().hosts.contains_key("c.example"));
-        registry.apply(vec![Change::Gone("map/".to_owned())]);
+        registry.apply(vec![Change::Under("map/".to_owned(), Vec::new())]);
         assert!(state.table().endpoints.is_empty());
+    }
+
+    #[test]
+    fn changes_of_one_moment_are_taken_in_their_order() {
+        let (state, mut registry) = registry();
+        let under = |documents: &[(&str, &str)]| {
+            let documents = documents.iter().map(|(name, address)| {
+                (format!("map/{name}"), document(name, &format!("{name}.example"), address))
+            });
+            Change::Under("map/".to_owned(), documents.collect())
+        };
+        let tables = state.metrics.tables.get();
+        registry.apply(vec![under(&[("one", "a:1"), ("two", "a:1")]), under(&[("two", "a:2")])]);
+        assert_eq!(address(&state, "team/one"), None);
+        assert_eq!(address(&state, "team/two").as_deref(), Some("a:2"));
+        assert_eq!(state.metrics.tables.get(), tables + 1, "they make one table");
     }
 }

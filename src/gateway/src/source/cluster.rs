@@ -14,41 +14,40 @@ use crate::registry::{Change, Registry};
 
 /// Seconds after which the server ends a watch, so that one that died without a word is noticed.
 const WATCH_SECONDS: u32 = 55;
+/// The most events that make one table: each table takes a moment when there are ten thousand endpoints.
+const AT_ONCE: usize = 1_024;
 
 pub(super) async fn run(client: Client, namespace: &str, mut registry: Registry) {
     let api: Api<ConfigMap> = Api::namespaced(client, namespace);
     let config = watcher::Config::default().labels(LABEL).timeout(WATCH_SECONDS).page_size(500);
-    let mut events = pin!(watcher(api, config).default_backoff());
+    let events = watcher(api, config).default_backoff().ready_chunks(AT_ONCE);
+    let mut events = pin!(events);
     let mut listed = Vec::new();
-    while let Some(event) = events.next().await {
-        let changes = match event {
-            Ok(Event::Init) => {
-                listed.clear();
-                continue;
-            }
-            Ok(Event::InitApply(map)) => {
-                listed.extend(documents(map).1);
-                continue;
-            }
-            Ok(Event::InitDone) => vec![Change::All(std::mem::take(&mut listed))],
-            Ok(Event::Apply(map)) => changed(map, &registry),
-            Ok(Event::Delete(map)) => vec![Change::Gone(documents(map).0)],
-            Err(error) => {
-                tracing::warn!(%error, "the routing documents can't be watched; the last ones stay");
-                continue;
-            }
-        };
-        registry.apply(changes);
+    while let Some(events) = events.next().await {
+        let changes: Vec<Change> =
+            events.into_iter().filter_map(|event| change(event, &mut listed)).collect();
+        if !changes.is_empty() {
+            registry.apply(changes);
+        }
     }
 }
 
-/// The documents of a ConfigMap that are gone, and those that it holds.
-fn changed(map: ConfigMap, registry: &Registry) -> Vec<Change> {
-    let (prefix, documents) = documents(map);
-    let gone = registry.names(&prefix).filter(|name| documents.iter().all(|(one, _)| one != name));
-    let mut changes: Vec<Change> = gone.map(Change::Gone).collect();
-    changes.extend(documents.into_iter().map(|(name, text)| Change::Put(name, text)));
-    changes
+/// What an event changes; those of a list do so together at its end.
+fn change(event: watcher::Result<Event<ConfigMap>>, listed: &mut Vec<(String, String)>) -> Option<Change> {
+    match event {
+        Ok(Event::Init) => listed.clear(),
+        Ok(Event::InitApply(map)) => listed.extend(documents(map).1),
+        Ok(Event::InitDone) => return Some(Change::All(std::mem::take(listed))),
+        Ok(Event::Apply(map)) => {
+            let (prefix, documents) = documents(map);
+            return Some(Change::Under(prefix, documents));
+        }
+        Ok(Event::Delete(map)) => return Some(Change::Under(documents(map).0, Vec::new())),
+        Err(error) => {
+            tracing::warn!(%error, "the routing documents can't be watched; the last ones stay");
+        }
+    }
+    None
 }
 
 /// What the documents' names begin with, and the documents. Names of ConfigMaps hold no `/`.
