@@ -75,6 +75,8 @@ pub(super) async fn choose(
         };
         let series = target.series(&state.metrics);
         if revision.ready {
+            // Its place in the queue is free again: it may need one once more, to wait for room.
+            drop(waiting.take());
             let slot = room(&endpoint, target, series, deadline).await?;
             return Ok(Place { endpoint, choice, slot });
         }

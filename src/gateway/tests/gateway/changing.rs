@@ -113,6 +113,32 @@ async fn requests_beyond_the_room_wait_their_turn() {
 }
 
 #[tokio::test]
+async fn a_request_that_waited_for_its_revision_may_wait_for_room_too() {
+    let backend = Backend::start("a", Behaviour::Never).await;
+    let table = |is_ready: bool| {
+        let mut revision = backend.revision("a", 1);
+        revision["ready"] = json!(is_ready);
+        let more = json!({
+            "limits": {"inFlight": 1, "queued": 1}, "timeouts": {"requestMilliseconds": 200},
+        });
+        document(&[revision], &more)
+    };
+    let gateway = Gateway::start(&table(true)).await;
+    let score = || {
+        let caller = gateway.caller();
+        tokio::spawn(async move { caller.score(&[]).await })
+    };
+    let first = score();
+    until("the first is on its way", || backend.hits() == 1).await;
+    gateway.put(&table(false));
+    let second = score();
+    until("the second waits", || gateway.of_revision("requests_queued", "a") == 1).await;
+    *backend.behaviour.lock().unwrap() = Behaviour::Echo;
+    gateway.put(&table(true));
+    assert_eq!((first.await.unwrap().status, second.await.unwrap().status), (504, 200));
+}
+
+#[tokio::test]
 async fn documents_of_a_folder_are_followed() {
     let folder = tempfile::tempdir().unwrap();
     let backend = Backend::start("a", Behaviour::Echo).await;
