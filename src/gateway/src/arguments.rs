@@ -20,7 +20,7 @@ pub struct Arguments {
     /// The certificate's key in PEM.
     #[arg(long, env = "MLOPS_GATEWAY_KEY", value_name = "PATH")]
     pub key: Option<PathBuf>,
-    /// The address of /healthz, /readyz and /metrics.
+    /// The address of /healthz, /readyz, /metrics and /stats.
     #[arg(long, env = "MLOPS_GATEWAY_ADMIN", default_value = "0.0.0.0:9090", value_name = "ADDR:PORT")]
     pub admin: SocketAddr,
     /// A folder of routing documents; without it they are ConfigMaps of the gateway's own namespace.

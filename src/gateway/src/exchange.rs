@@ -135,7 +135,7 @@ impl InFlight {
     /// Counts an answer, at its end.
     pub fn count(&self, status: u16) {
         self.series.count(status);
-        self.series.seconds.observe(self.started.elapsed().as_secs_f64());
+        self.series.observe(self.started.elapsed());
     }
 }
 

@@ -30,6 +30,7 @@ pub mod registry;
 pub mod source;
 pub mod start;
 pub mod state;
+pub mod statistics;
 pub mod table;
 pub mod tls;
 pub mod token;

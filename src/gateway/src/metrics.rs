@@ -1,4 +1,8 @@
 //! Metrics of the gateway in the text format of Prometheus.
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use histogram::AtomicHistogram;
 use prometheus::core::Collector;
 use prometheus::{
     Error, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
@@ -13,9 +17,14 @@ const DISTANCES: [f64; 10] = [0.0, 1e-6, 1e-4, 1e-3, 1e-2, 5e-2, 0.1, 0.5, 1.0, 
 /// The classes of status codes.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
+/// Latencies for the operator: each bucket is at most a sixteenth of its bound wide, from 32 µs to 67 s.
+const GROUPING_POWER: u8 = 4;
+const MICROSECONDS_POWER: u8 = 26;
+
 /// The metrics of the process.
 pub struct Metrics {
     registry: Registry,
+    latency: histogram::Config,
     requests: Requests,
     copies: Copies,
     /// Documents and certificates that were refused.
@@ -50,8 +59,8 @@ struct Copies {
 /// The metrics of one revision, ready to count with.
 pub struct Series {
     classes: [IntCounter; 5],
-    /// From the request's head to the answer's last byte.
-    pub seconds: Histogram,
+    seconds: Histogram,
+    latency: Latency,
     /// Requests in progress.
     pub in_flight: IntGauge,
     /// Requests that wait for the revision to start, or for room.
@@ -66,7 +75,76 @@ pub struct Series {
     pub opened: IntCounter,
 }
 
+/// Latencies in fine buckets, from the request's head to the answer's last byte.
+struct Latency {
+    microseconds: AtomicHistogram,
+    sum: AtomicU64,
+}
+
+impl Latency {
+    fn observe(&self, time: Duration) {
+        let microseconds = time.as_micros() as u64;
+        // The last bucket takes what is longer.
+        let _ = self.microseconds.increment(microseconds.min((1 << MICROSECONDS_POWER) - 1));
+        self.sum.fetch_add(microseconds, Ordering::Relaxed);
+    }
+}
+
+/// The metrics of copies for one revision.
+pub struct Shadow {
+    results: [IntCounter; 5],
+    /// Predictions that are the same.
+    pub same: IntCounter,
+    /// Predictions that differ.
+    pub different: IntCounter,
+    distance: Histogram,
+}
+
+impl Shadow {
+    /// Counts a copy.
+    pub fn count(&self, result: Mirrored) {
+        if let Some(counter) = self.results.get(result as usize) {
+            counter.inc();
+        }
+    }
+
+    /// Copies of which this became.
+    pub fn of(&self, result: Mirrored) -> u64 {
+        self.results.get(result as usize).map_or(0, IntCounter::get)
+    }
+
+    /// Counts what a comparison found.
+    pub fn compared(&self, found: &crate::compare::Comparison) {
+        self.same.inc_by(found.predictions - found.disagreements);
+        self.different.inc_by(found.disagreements);
+        if let Some(distance) = found.distance {
+            self.distance.observe(distance);
+        }
+    }
+}
+
 impl Series {
+    /// Counts the time of an answer.
+    pub fn observe(&self, time: Duration) {
+        self.seconds.observe(time.as_secs_f64());
+        self.latency.observe(time);
+    }
+
+    /// Answers with 2xx, 3xx, 4xx and 5xx.
+    pub fn answers(&self) -> [u64; 4] {
+        let [_, good, redirected, bad, failed] = &self.classes;
+        [good, redirected, bad, failed].map(IntCounter::get)
+    }
+
+    /// The sum of all times in microseconds, and the buckets that are not empty: the bound in microseconds, which is not
+    /// of the bucket, and the number.
+    pub fn latency(&self) -> (u64, Vec<(u64, u64)>) {
+        let buckets = self.latency.microseconds.load();
+        let filled = buckets.iter().filter(|bucket| bucket.count() > 0);
+        let filled = filled.map(|bucket| (bucket.end() + 1, bucket.count())).collect();
+        (self.latency.sum.load(Ordering::Relaxed), filled)
+    }
+
     /// Counts an answer.
     pub fn count(&self, status: u16) {
         let class = usize::from(status / 100).clamp(1, 5) - 1;
@@ -89,6 +167,22 @@ pub enum Mirrored {
     Incomparable,
     /// Too many copies at once, or too large a body.
     Dropped,
+}
+
+impl Mirrored {
+    /// All of them, in their order.
+    pub const ALL: [Self; 5] =
+        [Self::Agreed, Self::Disagreed, Self::Failed, Self::Incomparable, Self::Dropped];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Agreed => "agreed",
+            Self::Disagreed => "disagreed",
+            Self::Failed => "failed",
+            Self::Incomparable => "incomparable",
+            Self::Dropped => "dropped",
+        }
+    }
 }
 
 /// What became of a capture.
@@ -182,7 +276,9 @@ impl Metrics {
         let lag = options("capture_lag_seconds", "Age of the oldest capture when it was written.");
         let tables = options("tables_total", "Tables that came into force.");
         let refused = "Documents and certificates that were refused.";
+        let latency = histogram::Config::new(GROUPING_POWER, MICROSECONDS_POWER);
         Ok(Self {
+            latency: latency.map_err(|error| Error::Msg(error.to_string()))?,
             requests: Requests::new(&registry)?,
             copies: Copies::new(&registry)?,
             config_errors: counters(&registry, "config_errors_total", refused, &["kind"])?,
@@ -201,6 +297,10 @@ impl Metrics {
         Series {
             classes: CLASSES.map(|class| self.requests.total.with_label_values(&[endpoint, revision, class])),
             seconds: self.requests.seconds.with_label_values(&of),
+            latency: Latency {
+                microseconds: AtomicHistogram::with_config(&self.latency),
+                sum: AtomicU64::new(0),
+            },
             in_flight: self.requests.in_flight.with_label_values(&of),
             queued: self.requests.queued.with_label_values(&of),
             received: direction("in"),
@@ -216,19 +316,16 @@ impl Metrics {
         self.requests.total.with_label_values(&[endpoint, "", class]).inc();
     }
 
-    /// Counts a copy.
-    pub fn mirrored(&self, endpoint: &str, revision: &str, result: Mirrored) {
-        let result = format!("{result:?}").to_lowercase();
-        self.copies.mirrored.with_label_values(&[endpoint, revision, &result]).inc();
-    }
-
-    /// Counts what a comparison found.
-    pub fn compared(&self, endpoint: &str, revision: &str, found: &crate::compare::Comparison) {
-        let same = found.predictions - found.disagreements;
-        self.copies.predictions.with_label_values(&[endpoint, revision, "true"]).inc_by(same);
-        self.copies.predictions.with_label_values(&[endpoint, revision, "false"]).inc_by(found.disagreements);
-        if let Some(distance) = found.distance {
-            self.copies.distance.with_label_values(&[endpoint, revision]).observe(distance);
+    /// The metrics of copies for a revision.
+    pub fn shadow(&self, endpoint: &str, revision: &str) -> Shadow {
+        let copies = &self.copies;
+        let predictions = |same| copies.predictions.with_label_values(&[endpoint, revision, same]);
+        Shadow {
+            results: Mirrored::ALL
+                .map(|result| copies.mirrored.with_label_values(&[endpoint, revision, result.label()])),
+            same: predictions("true"),
+            different: predictions("false"),
+            distance: copies.distance.with_label_values(&[endpoint, revision]),
         }
     }
 
@@ -262,8 +359,8 @@ impl Metrics {
         for same in ["true", "false"] {
             let _ = self.copies.predictions.remove_label_values(&[endpoint, revision, same]);
         }
-        for result in ["agreed", "disagreed", "failed", "incomparable", "dropped"] {
-            let _ = self.copies.mirrored.remove_label_values(&[endpoint, revision, result]);
+        for result in Mirrored::ALL {
+            let _ = self.copies.mirrored.remove_label_values(&[endpoint, revision, result.label()]);
         }
         let of = [endpoint, revision];
         let _ =

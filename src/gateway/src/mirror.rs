@@ -32,7 +32,7 @@ impl Mirrors {
     pub fn start(&self, state: &Arc<State>, exchange: Arc<Exchange>) {
         let asked = &exchange.asked;
         let Some(target) = asked.mirror.and_then(|place| asked.endpoint.targets.get(place)) else { return };
-        let dropped = || state.metrics.mirrored(&asked.endpoint.key, &target.revision, Mirrored::Dropped);
+        let dropped = || target.shadow(&state.metrics).count(Mirrored::Dropped);
         if exchange.request.whole().is_none() {
             return dropped();
         }
@@ -40,7 +40,7 @@ impl Mirrors {
         let (state, target) = (Arc::clone(state), Arc::clone(target));
         tokio::spawn(async move {
             let result = run(&state, &target, &exchange).await;
-            state.metrics.mirrored(&exchange.asked.endpoint.key, &target.revision, result);
+            target.shadow(&state.metrics).count(result);
             drop(permit);
         });
     }
@@ -61,7 +61,7 @@ async fn run(state: &State, target: &Target, exchange: &Exchange) -> Mirrored {
     let Some(found) = exchange.answer.whole().and_then(|answer| compare(answer, &body)) else {
         return Mirrored::Incomparable;
     };
-    state.metrics.compared(&exchange.asked.endpoint.key, &target.revision, &found);
+    target.shadow(&state.metrics).compared(&found);
     if found.disagreements == 0 { Mirrored::Agreed } else { Mirrored::Disagreed }
 }
 

@@ -137,7 +137,13 @@ impl Call<'_> {
         body: Incoming,
     ) -> Result<Response<Answered>, Refusal> {
         self.admit(&endpoint, parts).await?;
-        let place = place::choose(self.state, endpoint, &parts.headers).await?;
+        let place = match place::choose(self.state, endpoint, &parts.headers).await {
+            Ok(place) => place,
+            Err(place::NoPlace { refusal, of: None }) => return Err(refusal),
+            Err(place::NoPlace { refusal, of: Some((endpoint, place)) }) => {
+                return Ok(self.failed(&refusal, &endpoint, place, parts));
+            }
+        };
         let (endpoint, choice) = (place.endpoint, place.choice);
         let (Some(target), Some(revision)) =
             (endpoint.targets.get(choice.place), endpoint.route.revisions.get(choice.place))
@@ -168,7 +174,10 @@ impl Call<'_> {
         let response = match result {
             Ok(response) => response,
             // Counted as the revision's: whoever judges it must see what its callers saw.
-            Err(refusal) => return Ok(self.failed(&refusal, &in_flight, &asked)),
+            Err(refusal) => {
+                series.observe(self.started.elapsed());
+                return Ok(self.failed(&refusal, &endpoint, choice.place, parts));
+            }
         };
         let name = HeaderValue::from_str(&revision.name).ok();
         let idle = Duration::from_millis(endpoint.route.timeouts.idle_milliseconds);
@@ -184,13 +193,23 @@ impl Call<'_> {
         Ok(response)
     }
 
-    /// The answer in place of the revision's.
-    fn failed(&self, refusal: &Refusal, in_flight: &InFlight, asked: &Asked) -> Response<Answered> {
+    /// The answer in place of the revision's. Its time is counted only where the revision was asked: that of a refusal
+    /// at once would make it look fast.
+    fn failed(
+        &self,
+        refusal: &Refusal,
+        endpoint: &Endpoint,
+        place: usize,
+        parts: &Parts,
+    ) -> Response<Answered> {
         let status = refusal.status.as_u16();
-        in_flight.count(status);
-        let (endpoint, code) = (&*asked.endpoint.key, refusal.code);
-        let revision = asked.endpoint.targets.get(asked.place).map(|target| &*target.revision);
-        let (path, method) = (asked.path.split('?').next(), asked.method.as_str());
+        let target = endpoint.targets.get(place);
+        if let Some(target) = target {
+            target.series(&self.state.metrics).count(status);
+        }
+        let (endpoint, code) = (&*endpoint.key, refusal.code);
+        let revision = target.map(|target| &*target.revision);
+        let (path, method) = (self.rest.split('?').next(), parts.method.as_str());
         let (micros, request_id) = (self.started.elapsed().as_micros() as u64, self.request_id);
         tracing::info!(target: "access", endpoint, revision, method, path, status, code, micros, request_id);
         refusal.response()

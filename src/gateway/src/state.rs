@@ -2,6 +2,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -19,6 +20,10 @@ pub struct State {
     version: watch::Sender<u64>,
     has_table: AtomicBool,
     is_draining: AtomicBool,
+    /// Tells this process from any other, also from a former one of the same pod.
+    pub instance: String,
+    /// When it started.
+    pub started: Instant,
     /// The numbers.
     pub metrics: Metrics,
     /// The bound of bytes kept aside for mirrors and captures.
@@ -44,6 +49,8 @@ impl State {
             version: watch::Sender::new(0),
             has_table: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
+            instance: format!("{:032x}", fastrand::u128(..)),
+            started: Instant::now(),
             metrics,
             budget: Arc::new(Budget::new(bytes)),
             mirrors: Mirrors::new(copies),

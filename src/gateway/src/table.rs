@@ -1,5 +1,6 @@
 //! The table of endpoints that is in force, with what lives as long as a revision: its pool, room, circuit, numbers.
 use std::collections::HashMap;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use crate::body::Lent;
 use crate::circuit::Circuit;
 use crate::config::Route;
 use crate::limit::Limiter;
-use crate::metrics::{Metrics, Series};
+use crate::metrics::{Metrics, Series, Shadow};
 
 /// The most idle connections to a revision.
 const IDLE: usize = 256;
@@ -41,6 +42,8 @@ pub struct Endpoint {
     pub limiter: Option<Arc<Limiter>>,
     /// The places of waiting requests.
     pub queue: Arc<Semaphore>,
+    /// Requests that wait for a revision that is not ready.
+    pub waiting: Arc<AtomicUsize>,
 }
 
 /// What lives as long as a revision.
@@ -56,9 +59,16 @@ pub struct Target {
     pub circuit: Circuit,
     /// Its room.
     pub slots: Arc<Semaphore>,
-    // Both are made at the first request: most of ten thousand endpoints are idle.
+    // All are made at the first request: most of ten thousand endpoints are idle.
     client: OnceLock<Client<HttpConnector, Lent>>,
+    numbers: Arc<Numbers>,
+}
+
+/// What is counted for as long as a revision is in the route, whatever else changes.
+#[derive(Default)]
+struct Numbers {
     series: OnceLock<Arc<Series>>,
+    shadow: OnceLock<Shadow>,
 }
 
 impl Endpoint {
@@ -66,9 +76,16 @@ impl Endpoint {
     pub fn new(route: Route, former: Option<&Self>) -> Self {
         let key: Arc<str> = former.map_or_else(|| route.key().into(), |former| Arc::clone(&former.key));
         let targets = route.revisions.iter().map(|revision| {
-            let target = Target::new(&key, &route, revision);
-            let same = former.and_then(|former| former.targets.iter().find(|one| one.is_like(&target)));
-            same.map_or_else(|| Arc::new(target), Arc::clone)
+            let mut target = Target::new(&key, &route, revision);
+            let mut former = former.into_iter().flat_map(|former| &former.targets);
+            match former.find(|one| one.revision == target.revision) {
+                Some(same) if same.is_like(&target) => Arc::clone(same),
+                Some(same) => {
+                    target.numbers = Arc::clone(&same.numbers);
+                    Arc::new(target)
+                }
+                None => Arc::new(target),
+            }
         });
         let targets = targets.collect();
         let limiter = route.rate_limit.as_ref().map(|limit| {
@@ -80,7 +97,8 @@ impl Endpoint {
             || Arc::new(Semaphore::new(route.limits.queued as usize)),
             |one| Arc::clone(&one.queue),
         );
-        Self { key, route, targets, limiter, queue }
+        let waiting = former.map(|former| Arc::clone(&former.waiting)).unwrap_or_default();
+        Self { key, route, targets, limiter, queue, waiting }
     }
 
     /// Whether a revision can answer at once.
@@ -108,7 +126,7 @@ impl Target {
             circuit: Circuit::new(circuit.failures, Duration::from_millis(circuit.open_milliseconds)),
             slots: Arc::new(Semaphore::new(route.limits.in_flight as usize)),
             client: OnceLock::new(),
-            series: OnceLock::new(),
+            numbers: Arc::default(),
         }
     }
 
@@ -136,6 +154,21 @@ impl Target {
 
     /// Its numbers.
     pub fn series(&self, metrics: &Metrics) -> &Arc<Series> {
-        self.series.get_or_init(|| Arc::new(metrics.series(&self.endpoint, &self.revision)))
+        self.numbers.series.get_or_init(|| Arc::new(metrics.series(&self.endpoint, &self.revision)))
+    }
+
+    /// Its numbers, if it was ever asked.
+    pub fn known_series(&self) -> Option<&Arc<Series>> {
+        self.numbers.series.get()
+    }
+
+    /// The numbers of copies for it.
+    pub fn shadow(&self, metrics: &Metrics) -> &Shadow {
+        self.numbers.shadow.get_or_init(|| metrics.shadow(&self.endpoint, &self.revision))
+    }
+
+    /// The numbers of copies for it, if there was ever one.
+    pub fn known_shadow(&self) -> Option<&Shadow> {
+        self.numbers.shadow.get()
     }
 }

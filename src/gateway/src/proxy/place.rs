@@ -1,5 +1,6 @@
 //! A place for a request: the revision that answers, once it is ready and has room.
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, StatusCode};
@@ -21,10 +22,38 @@ pub(super) struct Place {
     pub(super) slot: OwnedSemaphorePermit,
 }
 
+/// Why there is none: the answer, and the revision that it counts for if one was chosen.
+pub(super) struct NoPlace {
+    pub(super) refusal: Refusal,
+    pub(super) of: Option<(Arc<Endpoint>, usize)>,
+}
+
+impl From<Refusal> for NoPlace {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, of: None }
+    }
+}
+
 /// Counts a waiting request for as long as it lives, also when the caller goes away.
 struct Waiting {
     series: Arc<Series>,
     _place: OwnedSemaphorePermit,
+}
+
+/// Counts a request that waits for a revision to be ready, which may have to be started for it.
+struct Asleep(Arc<AtomicUsize>);
+
+impl Asleep {
+    fn new(endpoint: &Endpoint) -> Self {
+        endpoint.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&endpoint.waiting))
+    }
+}
+
+impl Drop for Asleep {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Waiting {
@@ -61,30 +90,33 @@ pub(super) async fn choose(
     state: &State,
     mut endpoint: Arc<Endpoint>,
     headers: &HeaderMap,
-) -> Result<Place, Refusal> {
+) -> Result<Place, NoPlace> {
     let deadline =
         tokio::time::Instant::now() + Duration::from_millis(endpoint.route.timeouts.queue_milliseconds);
     let mut versions = None;
-    let mut waiting: Option<Waiting> = None;
+    let (mut waiting, mut asleep) = (None::<Waiting>, None);
     loop {
         let choice = picked(&endpoint, headers)?;
         let (Some(target), Some(revision)) =
             (endpoint.targets.get(choice.place), endpoint.route.revisions.get(choice.place))
         else {
-            return Err(no_traffic(&endpoint));
+            return Err(no_traffic(&endpoint).into());
         };
+        let of_revision = |refusal| NoPlace { refusal, of: Some((Arc::clone(&endpoint), choice.place)) };
         let series = target.series(&state.metrics);
         if revision.ready {
             // Its place in the queue is free again: it may need one once more, to wait for room.
             drop(waiting.take());
-            let slot = room(&endpoint, target, series, deadline).await?;
+            drop(asleep.take());
+            let slot = room(&endpoint, target, series, deadline).await.map_err(of_revision)?;
             return Ok(Place { endpoint, choice, slot });
         }
         if !waiting.as_ref().is_some_and(|waiting| Arc::ptr_eq(&waiting.series, series)) {
             // The former place is given back first: a full queue must not refuse who is in it.
             drop(waiting.take());
-            waiting = Some(Waiting::new(&endpoint, series)?);
+            waiting = Some(Waiting::new(&endpoint, series).map_err(of_revision)?);
         }
+        asleep.get_or_insert_with(|| Asleep::new(&endpoint));
         if let Some(versions) = &mut versions {
             let changed = tokio::sync::watch::Receiver::changed(versions);
             if tokio::time::timeout_at(deadline, changed).await.is_err() {
@@ -92,7 +124,7 @@ pub(super) async fn choose(
                     "no revision of `{}` is ready; try again, or look at why `{}` does not start",
                     endpoint.key, revision.name
                 );
-                return Err(unavailable("NoReadyRevision", message));
+                return Err(of_revision(unavailable("NoReadyRevision", message)));
             }
         } else {
             // A table may have come between the choice and here: the loop looks once more before it waits.

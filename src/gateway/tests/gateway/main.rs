@@ -9,5 +9,6 @@ mod encrypted;
 mod failing;
 mod mirrors;
 mod process;
+mod statistics;
 mod support;
 mod traffic;
