@@ -1,0 +1,182 @@
+//! Bodies on their way: the caller's, lent to one attempt after another, and the revision's, watched to its end.
+use std::future::Future as _;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use crate::exchange::{Ending, Recording};
+
+/// Any error of a body.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+/// The body of an answer.
+pub type Answered = UnsyncBoxBody<Bytes, Error>;
+
+/// A whole body.
+pub fn whole(bytes: impl Into<Bytes>) -> Answered {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// The body of a caller, and what was seen of it.
+pub struct Inbound {
+    body: Incoming,
+    limit: u64,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// Whether it was too long.
+    pub is_too_large: bool,
+    /// Whether the caller stopped in the middle.
+    pub is_cut: bool,
+    /// Its copy.
+    pub recording: Option<Recording>,
+}
+
+impl Inbound {
+    /// The body of a request, of at most so many bytes.
+    pub fn new(body: Incoming, limit: u64, recording: Option<Recording>) -> Self {
+        let mut inbound = Self { body, limit, bytes: 0, is_too_large: false, is_cut: false, recording };
+        inbound.mark_end();
+        inbound
+    }
+
+    fn mark_end(&mut self) {
+        if let Some(recording) = self.recording.as_mut().filter(|_| self.body.is_end_stream()) {
+            recording.finish();
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        match &frame {
+            Some(Ok(frame)) => {
+                let data = frame.data_ref().map_or(&[][..], |data| data);
+                self.bytes += data.len() as u64;
+                if self.bytes > self.limit {
+                    self.is_too_large = true;
+                    return Poll::Ready(Some(Err("the body is too large".into())));
+                }
+                if let Some(recording) = &mut self.recording {
+                    recording.push(data);
+                }
+                self.mark_end();
+            }
+            Some(Err(_)) => self.is_cut = true,
+            None => {
+                if let Some(recording) = &mut self.recording {
+                    recording.finish();
+                }
+            }
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+}
+
+/// A request's body for one attempt. An attempt that could not connect has read nothing, and the next one gets the same.
+pub enum Lent {
+    /// What the caller sends.
+    Streamed(Arc<Mutex<Inbound>>),
+    /// What is there already.
+    Whole(Full<Bytes>),
+}
+
+/// The body behind its lock, which is never contended: one attempt at a time has it.
+pub fn locked(inbound: &Mutex<Inbound>) -> std::sync::MutexGuard<'_, Inbound> {
+    inbound.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Body for Lent {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match self.get_mut() {
+            Self::Streamed(inbound) => locked(inbound).poll(context),
+            Self::Whole(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Streamed(inbound) => locked(inbound).body.is_end_stream(),
+            Self::Whole(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Streamed(inbound) => locked(inbound).body.size_hint(),
+            Self::Whole(body) => body.size_hint(),
+        }
+    }
+}
+
+/// The body of a revision's answer.
+pub struct Outgoing {
+    body: Incoming,
+    idle: Duration,
+    // Most answers arrive with their heads, and need no clock.
+    clock: Option<Pin<Box<Sleep>>>,
+    ending: Ending,
+}
+
+impl Outgoing {
+    /// Watches a body to its end, and gives it up when nothing comes for so long.
+    pub fn new(body: Incoming, idle: Duration, ending: Ending) -> Self {
+        Self { body, idle, clock: None, ending }
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) else {
+            let clock = this.clock.get_or_insert_with(|| Box::pin(tokio::time::sleep(this.idle)));
+            ready!(clock.as_mut().poll(context));
+            this.ending.fail();
+            return Poll::Ready(Some(Err("the revision stopped in the middle of its answer".into())));
+        };
+        this.clock = None;
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    this.ending.push(data);
+                }
+            }
+            Some(Err(_)) => this.ending.fail(),
+            None => this.ending.complete(),
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        // The server does not ask for more when it knows the length.
+        if self.body.is_end_stream() {
+            self.ending.complete();
+        }
+    }
+}

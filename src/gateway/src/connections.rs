@@ -1,0 +1,130 @@
+//! Connections of callers, HTTP/1.1 and HTTP/2, plain or over TLS: bounded in number and patience, and closed without
+//! losing a request.
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderValue, Request, Version, header};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+
+use crate::drain::stopped;
+use crate::proxy::{self, Origin};
+use crate::state::State;
+
+/// The most connections; more wait in the kernel's queue.
+const CONNECTIONS: u32 = 16_384;
+/// How long a connection may be idle, or take for a request's head.
+const HEAD_TIME: Duration = Duration::from_secs(75);
+/// How long a handshake may take.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// How long requests in progress get once no connection is accepted; with a drain of 5 s it ends before the 30 s that
+/// Kubernetes waits.
+const FINISH_TIME: Duration = Duration::from_secs(20);
+/// Requests at once on one connection of HTTP/2.
+const STREAMS: u32 = 256;
+
+/// Accepts and serves connections until told to stop, then waits for those that have a request in progress. Returns
+/// whether all of them ended in time.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    state: Arc<State>,
+    mut stop: watch::Receiver<bool>,
+) -> bool {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS as usize));
+    let acceptor = tls.map(TlsAcceptor::from);
+    loop {
+        let next = async {
+            let slot = Arc::clone(&slots).acquire_owned().await;
+            (slot, listener.accept().await)
+        };
+        let accepted = tokio::select! {
+            accepted = next => accepted,
+            () = stopped(&mut stop) => break,
+        };
+        match accepted {
+            (Ok(slot), Ok((stream, peer))) => {
+                let connection = Connection { state: Arc::clone(&state), peer, stop: stop.clone() };
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    connection.state.metrics.connections.inc();
+                    connection.accept(stream, acceptor).await;
+                    connection.state.metrics.connections.dec();
+                    drop(slot);
+                });
+            }
+            (_, Err(error)) => {
+                tracing::warn!(%error, "a connection can't be accepted");
+                // Usually too many open files: trying at once would only burn the processor.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            (Err(_), _) => break,
+        }
+    }
+    drop(listener);
+    tokio::time::timeout(FINISH_TIME, slots.acquire_many(CONNECTIONS)).await.is_ok()
+}
+
+struct Connection {
+    state: Arc<State>,
+    peer: SocketAddr,
+    stop: watch::Receiver<bool>,
+}
+
+impl Connection {
+    async fn accept(&self, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
+        let _ = stream.set_nodelay(true);
+        let Some(acceptor) = acceptor else { return self.serve(stream, false).await };
+        match tokio::time::timeout(HANDSHAKE_TIME, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => self.serve(stream, true).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
+            Err(_) => tracing::debug!("a handshake took too long"),
+        }
+    }
+
+    async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(&self, stream: S, is_encrypted: bool) {
+        let origin = Origin { peer: self.peer.ip().to_canonical(), is_encrypted };
+        let service = hyper::service::service_fn(|request: Request<Incoming>| {
+            let state = Arc::clone(&self.state);
+            async move {
+                let version = request.version();
+                let mut response = proxy::handle(&state, origin, request).await;
+                // A caller that is told so opens its next connection to a gateway that stays. HTTP/2 has a frame for it.
+                if state.is_draining() && version <= Version::HTTP_11 {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, std::convert::Infallible>(response)
+            }
+        });
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .max_buf_size(64 * 1024)
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(HEAD_TIME)
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(32 * 1024);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let mut stop = self.stop.clone();
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stopped(&mut stop) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(error, "a connection ended");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! A request's way to its revision: the headers that go on, the attempts, and what went wrong.
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use http::header::{self, HeaderMap, HeaderName};
+use http::{Method, Request, Response, Uri, Version};
+use hyper::body::Incoming;
+
+use crate::body::{Inbound, Lent, locked};
+use crate::metrics::Series;
+use crate::table::Target;
+
+/// Headers between two neighbours, which no proxy passes on, and those that are made anew.
+const HOP_BY_HOP: [HeaderName; 11] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::EXPECT,
+    header::HOST,
+];
+/// The pause before the second attempt; each further one is twice as long.
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// What every attempt sends.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The method.
+    pub method: Method,
+    /// Where to.
+    pub uri: Uri,
+    /// The headers, without those between neighbours.
+    pub headers: HeaderMap,
+}
+
+impl Head {
+    /// The request.
+    pub fn request(self, body: Lent) -> Request<Lent> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.version_mut() = Version::HTTP_11;
+        *request.headers_mut() = self.headers;
+        request
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Trouble {
+    /// No connection, and so nothing was sent.
+    Unreachable(String),
+    /// A connection that ended before the answer.
+    Broken(String),
+    /// The caller's body is longer than it may be.
+    TooLarge,
+    /// The caller stopped in the middle of its body.
+    Cut,
+}
+
+/// Removes the headers between two neighbours, and those that `Connection` names.
+pub fn strip(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// Sends a request, again only when it could not connect: then not a byte was sent, and the body was not read.
+pub async fn send(
+    target: &Target,
+    series: &Series,
+    retries: u32,
+    head: Head,
+    inbound: &Arc<Mutex<Inbound>>,
+) -> Result<Response<Incoming>, Trouble> {
+    let mut attempt = 0;
+    loop {
+        let request = head.clone().request(Lent::Streamed(Arc::clone(inbound)));
+        let error = match target.client().request(request).await {
+            Ok(response) => {
+                target.circuit.succeeded();
+                return Ok(response);
+            }
+            Err(error) => error,
+        };
+        if !error.is_connect() {
+            let inbound = locked(inbound);
+            return Err(match (inbound.is_too_large, inbound.is_cut) {
+                (true, _) => Trouble::TooLarge,
+                (_, true) => Trouble::Cut,
+                _ => Trouble::Broken(deepest(&error)),
+            });
+        }
+        if target.circuit.failed(Instant::now()) {
+            series.opened.inc();
+            tracing::warn!(
+                revision = target.revision,
+                error = deepest(&error),
+                "a revision can't be reached and is left alone"
+            );
+        }
+        if attempt == retries || target.circuit.is_open(Instant::now()) {
+            return Err(Trouble::Unreachable(deepest(&error)));
+        }
+        tokio::time::sleep(PAUSE * 2_u32.pow(attempt)).await;
+        attempt += 1;
+        series.retries.inc();
+    }
+}
+
+/// The cause without what is around it.
+pub fn deepest(error: &dyn std::error::Error) -> String {
+    let mut deepest = error;
+    while let Some(cause) = deepest.source() {
+        deepest = cause;
+    }
+    deepest.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_between_neighbours_are_removed_with_those_that_connection_names() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in
+            [("connection", "close, X-Mine"), ("x-mine", "1"), ("te", "trailers"), ("x-other", "2")]
+        {
+            headers.insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        }
+        strip(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-other"]);
+    }
+}

@@ -1,0 +1,372 @@
+//! The path of a request: endpoint, caller, limits, revision, answer.
+mod place;
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, Uri};
+use hyper::body::Incoming;
+
+use crate::answer::Refusal;
+use crate::auth;
+use crate::body::{Answered, Inbound, Outgoing};
+use crate::config::{Auth, Revision};
+use crate::exchange::{Asked, Ending, InFlight, Recording};
+use crate::forward::{self, Head, Trouble};
+use crate::pick::CHOSEN;
+use crate::state::State;
+use crate::table::{Endpoint, Table};
+
+/// The id of a request, passed on and answered.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Where endpoints are on hosts that are none's own.
+const PREFIX: &str = "/endpoints/";
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// The neighbour's address.
+    pub peer: IpAddr,
+    /// Whether the connection is encrypted.
+    pub is_encrypted: bool,
+}
+
+/// Answers a request, whatever happens.
+pub async fn handle(state: &Arc<State>, origin: Origin, request: Request<Incoming>) -> Response<Answered> {
+    let started = Instant::now();
+    let (mut parts, body) = request.into_parts();
+    let request_id = request_id(&parts.headers);
+    let table = Arc::clone(&state.table());
+    let path = parts.uri.path().to_owned();
+    let method = parts.method.clone();
+    let result = match resolve(&table, &parts) {
+        Ok((endpoint, rest)) => {
+            let key = Arc::clone(&endpoint.key);
+            let call = Call { state, origin, started, request_id: &request_id, rest };
+            call.answer(endpoint, &mut parts, body).await.map_err(|refusal| (key, refusal))
+        }
+        Err(refusal) => Err(("".into(), refusal)),
+    };
+    let mut response = result.unwrap_or_else(|(key, refusal)| {
+        state.metrics.refused(&key, refusal.status.as_u16());
+        let (status, micros) = (refusal.status.as_u16(), started.elapsed().as_micros() as u64);
+        let (method, code) = (method.as_str(), refusal.code);
+        tracing::info!(target: "access", endpoint = &*key, method, path, status, code, micros, request_id);
+        refusal.response()
+    });
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+/// The caller's id of the request, or one of ours.
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let fits = |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    given.filter(fits).map_or_else(|| format!("{:032x}", fastrand::u128(..)), str::to_owned)
+}
+
+/// The endpoint of a request by its host, or else by its path, and what remains of path and query.
+fn resolve(table: &Table, parts: &Parts) -> Result<(Arc<Endpoint>, String), Refusal> {
+    let named = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = parts.uri.authority().map(http::uri::Authority::as_str).or(named).unwrap_or_default();
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host).to_ascii_lowercase();
+    let whole = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    if let Some(endpoint) = table.hosts.get(&host) {
+        return Ok((Arc::clone(endpoint), whole.to_owned()));
+    }
+    let unknown = |message: String| Refusal::new(StatusCode::NOT_FOUND, "EndpointNotFound", message);
+    let rest = whole.strip_prefix(PREFIX).ok_or_else(|| {
+        unknown("no such path; use /endpoints/NAMESPACE/NAME/score or a host of the endpoint".to_owned())
+    })?;
+    let end = rest.find('?').unwrap_or(rest.len());
+    let name = rest.find('/').map(|slash| slash + 1).filter(|start| *start <= end).unwrap_or(end);
+    let end = rest[name..end].find('/').map_or(end, |length| name + length);
+    let (key, rest) = rest.split_at(end);
+    let endpoint = table.endpoints.get(key).ok_or_else(|| {
+        let shown: String = key.chars().take(200).collect();
+        unknown(format!(
+            "no endpoint `{shown}`; check the namespace and the name, as /endpoints/NAMESPACE/NAME/score"
+        ))
+    })?;
+    let rest = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
+    Ok((Arc::clone(endpoint), rest))
+}
+
+/// A request whose endpoint is known.
+struct Call<'c> {
+    state: &'c Arc<State>,
+    origin: Origin,
+    started: Instant,
+    request_id: &'c str,
+    rest: String,
+}
+
+impl Call<'_> {
+    /// Lets the caller in, within its rate and with a body that is not too large.
+    async fn admit(&self, endpoint: &Endpoint, parts: &Parts) -> Result<(), Refusal> {
+        let issuers = &self.state.issuers;
+        let caller = auth::admit(&endpoint.route.auth, &parts.headers, self.origin.peer, issuers).await?;
+        if let Some(limiter) = &endpoint.limiter {
+            limiter.take(&caller, Instant::now()).map_err(|wait| {
+                let message =
+                    "this caller sends more than its limit; wait as Retry-After says, or raise rateLimit";
+                Refusal::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message).again(wait)
+            })?;
+        }
+        let limit = endpoint.route.limits.body_bytes;
+        let length =
+            parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        if length.is_some_and(|length: u64| length > limit) {
+            return Err(too_large(limit));
+        }
+        Ok(())
+    }
+
+    async fn answer(
+        &self,
+        endpoint: Arc<Endpoint>,
+        parts: &mut Parts,
+        body: Incoming,
+    ) -> Result<Response<Answered>, Refusal> {
+        self.admit(&endpoint, parts).await?;
+        let place = match place::choose(self.state, endpoint, &parts.headers).await {
+            Ok(place) => place,
+            Err(place::NoPlace { refusal, of: None }) => return Err(refusal),
+            Err(place::NoPlace { refusal, of: Some((endpoint, place)) }) => {
+                return Ok(self.failed(&refusal, &endpoint, place, parts));
+            }
+        };
+        let (endpoint, choice) = (place.endpoint, place.choice);
+        let (Some(target), Some(revision)) =
+            (endpoint.targets.get(choice.place), endpoint.route.revisions.get(choice.place))
+        else {
+            return Err(place::no_traffic(&endpoint));
+        };
+        let series = target.series(&self.state.metrics);
+        let in_flight = InFlight::new(series, self.started, place.slot);
+        let head = self.head(parts, &endpoint, revision)?;
+        let asked = self.asked(&endpoint, choice, &head);
+        let is_kept = asked.mirror.is_some() || asked.is_captured;
+        let recording = is_kept.then(|| Recording::new(&self.state.budget));
+        let inbound = Arc::new(Mutex::new(Inbound::new(body, endpoint.route.limits.body_bytes, recording)));
+        let time = Duration::from_millis(endpoint.route.timeouts.request_milliseconds);
+        let sent = forward::send(target, series, endpoint.route.retries, head, &inbound);
+        let result = match tokio::time::timeout(time, sent).await {
+            Ok(result) => result.map_err(|trouble| refusal(trouble, &endpoint, revision)),
+            Err(_) => Err(Refusal::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "RevisionTimeout",
+                format!(
+                    "the revision `{}` did not answer within {} ms; send fewer rows, add replicas, or raise \
+                     timeouts.requestMilliseconds",
+                    revision.name, endpoint.route.timeouts.request_milliseconds
+                ),
+            )),
+        };
+        let response = match result {
+            Ok(response) => response,
+            // Counted as the revision's: whoever judges it must see what its callers saw.
+            Err(refusal) => {
+                series.observe(self.started.elapsed());
+                return Ok(self.failed(&refusal, &endpoint, choice.place, parts));
+            }
+        };
+        let name = HeaderValue::from_str(&revision.name).ok();
+        let idle = Duration::from_millis(endpoint.route.timeouts.idle_milliseconds);
+        let (mut head, body) = response.into_parts();
+        forward::strip(&mut head.headers);
+        if let Some(name) = name {
+            head.headers.insert(CHOSEN, name);
+        }
+        let ending = Ending::new(self.state, in_flight, asked, inbound, head.status.as_u16());
+        let mut response = Response::new(Answered::new(Outgoing::new(body, idle, ending)));
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        Ok(response)
+    }
+
+    /// The answer in place of the revision's. Its time is counted only where the revision was asked: that of a refusal
+    /// at once would make it look fast.
+    fn failed(
+        &self,
+        refusal: &Refusal,
+        endpoint: &Endpoint,
+        place: usize,
+        parts: &Parts,
+    ) -> Response<Answered> {
+        let status = refusal.status.as_u16();
+        let target = endpoint.targets.get(place);
+        if let Some(target) = target {
+            target.series(&self.state.metrics).count(status);
+        }
+        let (endpoint, code) = (&*endpoint.key, refusal.code);
+        let revision = target.map(|target| &*target.revision);
+        let (path, method) = (self.rest.split('?').next(), parts.method.as_str());
+        let (micros, request_id) = (self.started.elapsed().as_micros() as u64, self.request_id);
+        tracing::info!(target: "access", endpoint, revision, method, path, status, code, micros, request_id);
+        refusal.response()
+    }
+
+    /// What the revision gets: no key or token that was meant for the gateway.
+    fn head(&self, parts: &mut Parts, endpoint: &Endpoint, revision: &Revision) -> Result<Head, Refusal> {
+        let mut headers = std::mem::take(&mut parts.headers);
+        let host = parts.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
+        let host = host.or_else(|| headers.get(header::HOST).cloned());
+        forward::strip(&mut headers);
+        if endpoint.route.auth != Auth::None {
+            headers.remove(header::AUTHORIZATION);
+        }
+        if let Ok(id) = HeaderValue::from_str(self.request_id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        if let Ok(peer) = HeaderValue::from_str(&self.origin.peer.to_string()) {
+            headers.append(FORWARDED_FOR, peer);
+        }
+        if let Some(host) = host {
+            headers.insert(FORWARDED_HOST, host);
+        }
+        let scheme = if self.origin.is_encrypted { "https" } else { "http" };
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
+        let uri = uri(revision, &self.rest)?;
+        Ok(Head { method: parts.method.clone(), uri, headers })
+    }
+
+    fn asked(&self, endpoint: &Arc<Endpoint>, choice: crate::pick::Choice, head: &Head) -> Asked {
+        let is_chosen = |percent: f64| head.method == Method::POST && fastrand::f64() * 100.0 < percent;
+        let mirror = endpoint.route.mirror.as_ref().filter(|_| !choice.is_forced);
+        let mirror = mirror.filter(|mirror| is_chosen(mirror.percent));
+        let mirror =
+            mirror.and_then(|mirror| endpoint.place(&mirror.revision)).filter(|place| *place != choice.place);
+        Asked {
+            place: choice.place,
+            request_id: self.request_id.to_owned(),
+            method: head.method.clone(),
+            path: self.rest.clone(),
+            at: jiff::Timestamp::now(),
+            mirror,
+            is_captured: endpoint.route.capture.as_ref().is_some_and(|capture| is_chosen(capture.percent)),
+            headers: mirror.map(|_| head.headers.clone()).unwrap_or_default(),
+            endpoint: Arc::clone(endpoint),
+        }
+    }
+}
+
+/// Where a revision has what was asked for.
+pub(crate) fn uri(revision: &Revision, rest: &str) -> Result<Uri, Refusal> {
+    let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+    let path = if path == "/score" { revision.score_path.as_deref().unwrap_or(path) } else { path };
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    format!("http://{}{path}{query}", revision.address).parse().map_err(|_| {
+        Refusal::new(StatusCode::BAD_REQUEST, "BadPath", "the path is malformed; encode it as URLs are")
+    })
+}
+
+fn too_large(limit: u64) -> Refusal {
+    let message =
+        format!("the request has more than {limit} bytes; send fewer rows, or raise limits.bodyBytes");
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "BodyTooLarge", message)
+}
+
+fn refusal(trouble: Trouble, endpoint: &Endpoint, revision: &Revision) -> Refusal {
+    let name = &revision.name;
+    match trouble {
+        Trouble::Unreachable(cause) => {
+            tracing::warn!(endpoint = &*endpoint.key, revision = name, cause, "a revision can't be reached");
+            let message = format!("the revision `{name}` can't be reached; try again, or look at its pods");
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "RevisionUnreachable", message)
+                .again(Duration::from_secs(1))
+        }
+        Trouble::Broken(cause) => {
+            tracing::warn!(
+                endpoint = &*endpoint.key,
+                revision = name,
+                cause,
+                "a revision ended a connection"
+            );
+            let message =
+                format!("the revision `{name}` ended the connection before it answered; look at its pods");
+            Refusal::new(StatusCode::BAD_GATEWAY, "RevisionFailed", message)
+        }
+        Trouble::TooLarge => too_large(endpoint.route.limits.body_bytes),
+        Trouble::Cut => Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "BodyCut",
+            "the request's body ended too early; send as much as Content-Length says",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Route;
+
+    fn table() -> Table {
+        let route =
+            Route::parse(r#"{"namespace":"team","name":"churn","hosts":["churn.example"],"revisions":[]}"#);
+        let endpoint = Arc::new(Endpoint::new(route.unwrap(), None));
+        let mut table = Table::default();
+        table.endpoints.insert("team/churn".to_owned(), Arc::clone(&endpoint));
+        table.hosts.insert("churn.example".to_owned(), endpoint);
+        table
+    }
+
+    fn rest(uri: &str, host: &str) -> Option<String> {
+        let request = Request::builder().uri(uri).header("host", host).body(()).unwrap();
+        resolve(&table(), &request.into_parts().0).ok().map(|(_, rest)| rest)
+    }
+
+    #[test]
+    fn paths_lose_their_prefix_and_hosts_keep_their_paths() {
+        let any = "gateway:8080";
+        assert_eq!(rest("/endpoints/team/churn/score?a=/b", any).as_deref(), Some("/score?a=/b"));
+        assert_eq!(rest("/endpoints/team/churn", any).as_deref(), Some("/"));
+        assert_eq!(rest("/endpoints/team/churn?a=1", any).as_deref(), Some("/?a=1"));
+        assert_eq!(
+            rest("/endpoints/team/churn/v2/models/m/infer", any).as_deref(),
+            Some("/v2/models/m/infer")
+        );
+        assert_eq!(rest("/score", "Churn.Example:8443").as_deref(), Some("/score"));
+        for unknown in [
+            "/",
+            "/endpoints",
+            "/endpoints/",
+            "/endpoints/team",
+            "/endpoints/team?/churn",
+            "/endpoints/a/b/score",
+        ] {
+            assert_eq!(rest(unknown, any), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_passed_on_if_it_fits_in_a_header_and_a_log() {
+        let with = |id: &str| request_id(&HeaderMap::from_iter([(REQUEST_ID, id.parse().unwrap())]));
+        assert_eq!(with("abc-1"), "abc-1");
+        assert_eq!(with("a b").len(), 32);
+        assert_ne!(with(&"a".repeat(129)), "a".repeat(129));
+    }
+
+    #[test]
+    fn score_goes_where_the_revision_has_it() {
+        let mut revision = Revision {
+            name: "a".to_owned(),
+            address: "server:80".to_owned(),
+            weight: 1,
+            ready: true,
+            score_path: None,
+        };
+        assert_eq!(uri(&revision, "/score?x=1").unwrap(), "http://server:80/score?x=1");
+        revision.score_path = Some("/v2/models/m/infer".to_owned());
+        assert_eq!(uri(&revision, "/score").unwrap(), "http://server:80/v2/models/m/infer");
+        assert_eq!(uri(&revision, "/v2").unwrap(), "http://server:80/v2");
+    }
+}

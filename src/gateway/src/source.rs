@@ -1,0 +1,32 @@
+//! Where routing documents come from: a folder of JSON files, or ConfigMaps of the gateway's own namespace.
+mod cluster;
+mod folder;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::registry::Registry;
+use crate::state::State;
+
+/// The label of ConfigMaps with routing documents, each under a key that ends with `.json`.
+pub const LABEL: &str = "mlops-operator.dev/gateway-route=true";
+
+/// A source of routing documents.
+#[derive(Clone)]
+pub enum Source {
+    /// Every `*.json` of a folder.
+    Folder(PathBuf),
+    /// The labelled ConfigMaps of one namespace.
+    Cluster(kube::Client, String),
+}
+
+impl Source {
+    /// Feeds the table for as long as the process lives. While the source is away the last table stays in force.
+    pub async fn run(self, state: Arc<State>) {
+        let registry = Registry::new(state);
+        match self {
+            Self::Folder(path) => folder::run(path, registry).await,
+            Self::Cluster(client, namespace) => cluster::run(client, &namespace, registry).await,
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What every request shares: the table in force, the numbers, and the bounds of what is kept aside.
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::capture::Captures;
+use crate::exchange::Budget;
+use crate::metrics::Metrics;
+use crate::mirror::Mirrors;
+use crate::table::Table;
+use crate::token::Issuers;
+
+/// The state of the process.
+pub struct State {
+    table: ArcSwap<Table>,
+    version: watch::Sender<u64>,
+    has_table: AtomicBool,
+    is_draining: AtomicBool,
+    /// Tells this process from any other, also from a former one of the same pod.
+    pub instance: String,
+    /// When it started.
+    pub started: Instant,
+    /// The numbers.
+    pub metrics: Metrics,
+    /// The bound of bytes kept aside for mirrors and captures.
+    pub budget: Arc<Budget>,
+    /// The copies under way.
+    pub mirrors: Mirrors,
+    /// The buffer of captures.
+    pub captures: Captures,
+    /// The public keys of issuers of tokens.
+    pub issuers: Issuers,
+}
+
+impl State {
+    /// A state with an empty table.
+    pub fn new(
+        metrics: Metrics,
+        captures: Captures,
+        issuers: Issuers,
+        (bytes, copies): (usize, usize),
+    ) -> Self {
+        Self {
+            table: ArcSwap::default(),
+            version: watch::Sender::new(0),
+            has_table: AtomicBool::new(false),
+            is_draining: AtomicBool::new(false),
+            instance: format!("{:032x}", fastrand::u128(..)),
+            started: Instant::now(),
+            metrics,
+            budget: Arc::new(Budget::new(bytes)),
+            mirrors: Mirrors::new(copies),
+            captures,
+            issuers,
+        }
+    }
+
+    /// The table in force.
+    pub fn table(&self) -> arc_swap::Guard<Arc<Table>> {
+        self.table.load()
+    }
+
+    /// Puts a table into force; requests that have begun go on with what they have.
+    pub fn put(&self, table: Table) {
+        self.metrics.endpoints.set(i64::try_from(table.endpoints.len()).unwrap_or(i64::MAX));
+        self.metrics.tables.inc();
+        let former = self.table.swap(Arc::new(table));
+        self.has_table.store(true, Ordering::Release);
+        self.version.send_modify(|version| *version += 1);
+        let now = self.table.load();
+        for (key, endpoint) in &former.endpoints {
+            let after = now.endpoints.get(key);
+            if after.is_some_and(|after| Arc::ptr_eq(after, endpoint)) {
+                continue;
+            }
+            let names = |route: &crate::config::Route| -> BTreeSet<String> {
+                route.revisions.iter().map(|revision| revision.name.clone()).collect()
+            };
+            if after.is_none() {
+                self.metrics.forget_endpoint(key);
+            }
+            let after = after.map(|after| names(&after.route)).unwrap_or_default();
+            for revision in names(&endpoint.route).difference(&after) {
+                self.metrics.forget(key, revision);
+            }
+        }
+    }
+
+    /// Tells of every further table.
+    pub fn versions(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// Whether the source has been read once.
+    pub fn has_table(&self) -> bool {
+        self.has_table.load(Ordering::Acquire)
+    }
+
+    /// Not ready from now on.
+    pub fn drain(&self) {
+        self.is_draining.store(true, Ordering::Release);
+    }
+
+    /// Whether the process is leaving.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Acquire)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        let (captures, _) = Captures::new(16);
+        Self::new(
+            Metrics::new().unwrap(),
+            captures,
+            Issuers::new(crate::start::client().unwrap()),
+            (1 << 20, 4),
+        )
+    }
+}

@@ -1,0 +1,174 @@
+//! The table of endpoints that is in force, with what lives as long as a revision: its pool, room, circuit, numbers.
+use std::collections::HashMap;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Semaphore;
+
+use crate::body::Lent;
+use crate::circuit::Circuit;
+use crate::config::Route;
+use crate::limit::Limiter;
+use crate::metrics::{Metrics, Series, Shadow};
+
+/// The most idle connections to a revision.
+const IDLE: usize = 256;
+/// How long a connection may be idle: shorter than model servers keep theirs, so that they don't close one that is
+/// about to be used.
+const IDLE_TIME: Duration = Duration::from_secs(15);
+
+/// The endpoints by their keys and by their hosts.
+#[derive(Default)]
+pub struct Table {
+    /// By `NAMESPACE/NAME`.
+    pub endpoints: HashMap<String, Arc<Endpoint>>,
+    /// By host name.
+    pub hosts: HashMap<String, Arc<Endpoint>>,
+}
+
+/// An endpoint.
+pub struct Endpoint {
+    /// `NAMESPACE/NAME`.
+    pub key: Arc<str>,
+    /// What its document says.
+    pub route: Route,
+    /// What lives as long as its revisions, in their order.
+    pub targets: Vec<Arc<Target>>,
+    /// The buckets of its callers.
+    pub limiter: Option<Arc<Limiter>>,
+    /// The places of waiting requests.
+    pub queue: Arc<Semaphore>,
+    /// Requests that wait for a revision that is not ready.
+    pub waiting: Arc<AtomicUsize>,
+}
+
+/// What lives as long as a revision.
+pub struct Target {
+    endpoint: Arc<str>,
+    /// The revision's name.
+    pub revision: String,
+    address: String,
+    connect: Duration,
+    in_flight: u32,
+    circuit_settings: crate::config::Circuit,
+    /// Whether it may be asked.
+    pub circuit: Circuit,
+    /// Its room.
+    pub slots: Arc<Semaphore>,
+    // All are made at the first request: most of ten thousand endpoints are idle.
+    client: OnceLock<Client<HttpConnector, Lent>>,
+    numbers: Arc<Numbers>,
+}
+
+/// What is counted for as long as a revision is in the route, whatever else changes.
+#[derive(Default)]
+struct Numbers {
+    series: OnceLock<Arc<Series>>,
+    shadow: OnceLock<Shadow>,
+}
+
+impl Endpoint {
+    /// An endpoint that takes over from a former one of the same name what has not changed.
+    pub fn new(route: Route, former: Option<&Self>) -> Self {
+        let key: Arc<str> = former.map_or_else(|| route.key().into(), |former| Arc::clone(&former.key));
+        let targets = route.revisions.iter().map(|revision| {
+            let mut target = Target::new(&key, &route, revision);
+            let mut former = former.into_iter().flat_map(|former| &former.targets);
+            match former.find(|one| one.revision == target.revision) {
+                Some(same) if same.is_like(&target) => Arc::clone(same),
+                Some(same) => {
+                    target.numbers = Arc::clone(&same.numbers);
+                    Arc::new(target)
+                }
+                None => Arc::new(target),
+            }
+        });
+        let targets = targets.collect();
+        let limiter = route.rate_limit.as_ref().map(|limit| {
+            let same = former.and_then(|former| former.limiter.as_ref()).filter(|one| one.limit() == limit);
+            same.map_or_else(|| Arc::new(Limiter::new(limit.clone())), Arc::clone)
+        });
+        let same = former.filter(|former| former.route.limits.queued == route.limits.queued);
+        let queue = same.map_or_else(
+            || Arc::new(Semaphore::new(route.limits.queued as usize)),
+            |one| Arc::clone(&one.queue),
+        );
+        let waiting = former.map(|former| Arc::clone(&former.waiting)).unwrap_or_default();
+        Self { key, route, targets, limiter, queue, waiting }
+    }
+
+    /// Whether a revision can answer at once.
+    pub fn is_available(&self, place: usize, now: Instant) -> bool {
+        self.route.revisions.get(place).is_some_and(|revision| revision.ready)
+            && self.targets.get(place).is_some_and(|target| !target.circuit.is_open(now))
+    }
+
+    /// A revision's place.
+    pub fn place(&self, revision: &str) -> Option<usize> {
+        self.route.revisions.iter().position(|one| one.name == revision)
+    }
+}
+
+impl Target {
+    fn new(endpoint: &Arc<str>, route: &Route, revision: &crate::config::Revision) -> Self {
+        let circuit = &route.circuit;
+        Self {
+            endpoint: Arc::clone(endpoint),
+            revision: revision.name.clone(),
+            address: revision.address.clone(),
+            connect: Duration::from_millis(route.timeouts.connect_milliseconds),
+            in_flight: route.limits.in_flight,
+            circuit_settings: circuit.clone(),
+            circuit: Circuit::new(circuit.failures, Duration::from_millis(circuit.open_milliseconds)),
+            slots: Arc::new(Semaphore::new(route.limits.in_flight as usize)),
+            client: OnceLock::new(),
+            numbers: Arc::default(),
+        }
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        self.revision == other.revision
+            && self.address == other.address
+            && self.connect == other.connect
+            && self.in_flight == other.in_flight
+            && self.circuit_settings == other.circuit_settings
+    }
+
+    /// Its pool of connections.
+    pub fn client(&self) -> &Client<HttpConnector, Lent> {
+        self.client.get_or_init(|| {
+            let mut connector = HttpConnector::new();
+            connector.set_connect_timeout(Some(self.connect));
+            connector.set_nodelay(true);
+            Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(IDLE_TIME)
+                .pool_max_idle_per_host(IDLE.min(self.in_flight as usize))
+                .build(connector)
+        })
+    }
+
+    /// Its numbers.
+    pub fn series(&self, metrics: &Metrics) -> &Arc<Series> {
+        self.numbers.series.get_or_init(|| Arc::new(metrics.series(&self.endpoint, &self.revision)))
+    }
+
+    /// Its numbers, if it was ever asked.
+    pub fn known_series(&self) -> Option<&Arc<Series>> {
+        self.numbers.series.get()
+    }
+
+    /// The numbers of copies for it.
+    pub fn shadow(&self, metrics: &Metrics) -> &Shadow {
+        self.numbers.shadow.get_or_init(|| metrics.shadow(&self.endpoint, &self.revision))
+    }
+
+    /// The numbers of copies for it, if there was ever one.
+    pub fn known_shadow(&self) -> Option<&Shadow> {
+        self.numbers.shadow.get()
+    }
+}

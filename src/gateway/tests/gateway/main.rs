@@ -1,0 +1,14 @@
+//! The gateway on loopback, with real sockets and model servers that do what a test needs.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+mod callers;
+mod captures;
+mod changing;
+mod cluster;
+mod encrypted;
+mod failing;
+mod mirrors;
+mod process;
+mod statistics;
+mod support;
+mod traffic;
