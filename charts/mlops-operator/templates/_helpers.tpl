@@ -53,3 +53,20 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   value: {{ . | quote }}
 {{- end }}
 {{- end -}}
+
+{{- define "mlops-operator.gateway" -}}
+{{- printf "%s-gateway" (include "mlops-operator.fullname" . | trunc 49 | trimSuffix "-") -}}
+{{- end -}}
+
+{{- /* The operator lets callers of Endpoints through that bear the first of these labels in this namespace. */ -}}
+{{- define "mlops-operator.gatewaySelectorLabels" -}}
+app.kubernetes.io/name: mlops-gateway
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "mlops-operator.gatewayLabels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") }}
+{{ include "mlops-operator.gatewaySelectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}

@@ -49,6 +49,53 @@ fn image_cases() -> Vec<Case> {
     ]
 }
 
+fn gateway_cases() -> Vec<Case> {
+    let secret = "secretName: gateway-tls";
+    vec![
+        case("gateway.enabled", false, Removes("app.kubernetes.io/name: mlops-gateway")),
+        case("gateway.image.registry", "r.example", Adds("image: r.example/gateway:")),
+        case("gateway.image.repository", "other", Adds("image: mlops-operator.dev/other:")),
+        case("gateway.image.tag", "dev", Adds("image: mlops-operator.dev/gateway:dev")),
+        case("gateway.image.digest", DIGEST, Adds("image: mlops-operator.dev/gateway@sha256:0123")),
+        case("gateway.replicas", 5, Adds("replicas: 5\n")),
+        case("gateway.autoscaling.enabled", true, Adds("kind: HorizontalPodAutoscaler\nmetadata:")),
+        case("gateway.autoscaling.maxReplicas", 33, Adds("maxReplicas: 33")),
+        case("gateway.autoscaling.cpuUtilization", 44, Adds("averageUtilization: 44")),
+        case("gateway.service.type", "LoadBalancer", Adds("type: LoadBalancer")),
+        case("gateway.service.annotations", json!({"c": "d"}), Adds("annotations:\n    c: d")),
+        case("gateway.url", "https://models.example", Adds("--gateway-url=https://models.example\n")),
+        case("gateway.domain", "models.example", Adds("--gateway-domain=models.example")),
+        case("gateway.tls.secretName", "gateway-tls", Adds(secret)),
+        case(
+            "gateway.capture.stores",
+            json!(["https://a.blob.core.windows.net/c", "https://b.blob.core.windows.net/c"]),
+            Adds(
+                "--gateway-capture-store=https://a.blob.core.windows.net/c,https://b.blob.core.windows.net/c",
+            ),
+        ),
+        case("gateway.serviceAccount.annotations", json!({"e": "f"}), Adds("annotations:\n    e: f")),
+        case("gateway.podLabels", json!({"g": "h"}), Adds("        g: h\n")),
+        case("gateway.podAnnotations", json!({"i": "j"}), Adds("      annotations:\n        i: j")),
+        case("gateway.drainSeconds", 17, Adds("--drain-seconds=17")),
+        case("gateway.logLevel", "access=info", Adds("--log-level=access=info")),
+        case(
+            "gateway.extraEnv",
+            json!([{"name": "K", "value": "l"}]),
+            Adds("- name: K\n              value: l"),
+        ),
+        case("gateway.resources.requests.cpu", "9m", Adds("cpu: 9m")),
+        case("gateway.resources.requests.memory", "9Mi", Adds("memory: 9Mi")),
+        case("gateway.resources.limits.memory", "900Mi", Adds("memory: 900Mi")),
+        case("gateway.nodeSelector", json!({"m": "n"}), Adds("nodeSelector:\n        m: \"n\"")),
+        case(
+            "gateway.tolerations",
+            json!([{"key": "gateway"}]),
+            Adds("tolerations:\n        - key: gateway"),
+        ),
+        case("prometheusUrl", "http://prometheus.m:9090", Adds("--prometheus-url=http://prometheus.m:9090")),
+    ]
+}
+
 fn operator_cases() -> Vec<Case> {
     vec![
         case("fullnameOverride", "short", Adds("kind: Deployment\nmetadata:\n  name: short\n")),
@@ -56,7 +103,7 @@ fn operator_cases() -> Vec<Case> {
         case("crds.keep", false, Removes("helm.sh/resource-policy: keep")),
         case("runtimes.enabled", false, Removes("kind: ServingRuntime\nmetadata:")),
         case("watchNamespaces", json!(["team-a"]), Adds("--watch-namespace=team-a")),
-        case("replicas", 2, Adds("replicas: 2\n")),
+        case("replicas", 3, Adds("replicas: 3\n")),
         case("leaderElection", false, Adds("--leader-election=false")),
         case("workers", 3, Adds("--workers=3")),
         case("logLevel", "debug", Adds("--log-level=debug")),
@@ -70,7 +117,11 @@ fn operator_cases() -> Vec<Case> {
         case("proxy.httpProxy", "http://p:1", Adds("- name: HTTP_PROXY\n      value: \"http://p:1\"")),
         case("proxy.httpsProxy", "http://p:2", Adds("- name: HTTPS_PROXY\n      value: \"http://p:2\"")),
         case("proxy.noProxy", ".svc", Adds("- name: NO_PROXY\n      value: \".svc\"")),
-        case("serviceAccount.existing", "mine", Removes("kind: ServiceAccount\nmetadata:")),
+        case(
+            "serviceAccount.existing",
+            "mine",
+            Removes("kind: ServiceAccount\nmetadata:\n  name: mlops-mlops-operator\n"),
+        ),
         case("serviceAccount.annotations", json!({"a": "b"}), Adds("annotations:\n    a: b")),
         case("extraEnv", json!([{"name": "A", "value": "b"}]), Adds("- name: A\n              value: b")),
         case(
@@ -102,7 +153,7 @@ fn azure_cases() -> Vec<Case> {
         case("azure.workers", 7, Adds("--azure-workers=7")),
         case("azure.clusterId", "one", Adds("--cluster-id=one")),
         case("azure.secrets", true, Adds("resources: [\"secrets\"]")),
-        case("azure.configMaps", true, Adds("resources: [\"configmaps\"]")),
+        case("azure.configMaps", true, Adds("to export ids and addresses")),
     ]
 }
 
@@ -152,7 +203,7 @@ fn metrics_cases() -> Vec<Case> {
 }
 
 fn cases() -> Vec<Case> {
-    [image_cases(), operator_cases(), azure_cases(), pod_cases(), metrics_cases()]
+    [image_cases(), operator_cases(), gateway_cases(), azure_cases(), pod_cases(), metrics_cases()]
         .into_iter()
         .flatten()
         .collect()
@@ -172,6 +223,9 @@ fn values(case: &Case) -> Value {
         "azure.identity.tenantId" | "azure.identity.type" => {
             values["azure"]["identity"]["type"] = json!("WorkloadIdentity");
             values["azure"]["identity"]["clientId"] = json!("c");
+        }
+        path if path.starts_with("gateway.autoscaling.") => {
+            values["gateway"]["autoscaling"]["enabled"] = json!(true);
         }
         _ => {}
     }
