@@ -15,6 +15,8 @@ mod chart;
 mod failing;
 #[path = "journeys/journey.rs"]
 mod journey;
+#[path = "journeys/rollouts.rs"]
+mod rollouts;
 #[path = "journeys/serving.rs"]
 mod serving;
 #[path = "journeys/sources.rs"]
@@ -27,6 +29,8 @@ const TOGETHER: &[Case] = cases![
     failing::model_that_is_not_there_keeps_the_revision_before_serving,
     failing::image_that_can_not_be_pulled_keeps_the_revision_before_serving,
     failing::too_little_memory_keeps_the_revision_before_serving,
+    rollouts::a_worse_model_is_given_up_and_a_person_has_the_last_word,
+    rollouts::a_better_model_takes_over_step_by_step_without_a_failed_request,
     serving::every_version_rolls_over_without_a_failed_request,
     failing::model_of_another_digest_keeps_the_revision_before_serving,
     failing::model_that_can_not_be_loaded_keeps_the_revision_before_serving,
