@@ -45,7 +45,7 @@ pub enum Component {
     /// The model server.
     #[value(name = "mlops-model-server")]
     ModelServer,
-    /// The inference gateway.
+    /// The gateway.
     #[value(name = "mlops-gateway")]
     Gateway,
     /// The emulator of Azure, which runs the model server for its deployments. The chart does not know it.
@@ -151,7 +151,9 @@ impl Component {
         match self {
             Self::Operator => "Serves machine-learning models on Kubernetes, declared as custom resources.",
             Self::ModelServer => "Serves one ONNX model with the Open Inference Protocol v2.",
-            Self::Gateway => "Routes inference requests to the revisions of endpoints.",
+            Self::Gateway => {
+                "Routes inference requests to model servers: keys, split, mirror, capture, metrics."
+            }
             Self::ArmEmulator => {
                 "Answers as Azure Machine Learning does, for tests and for a laptop without Azure."
             }

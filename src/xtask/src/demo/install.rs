@@ -16,8 +16,8 @@ pub fn install(cluster: &Cluster) -> anyhow::Result<()> {
     progress::step("load the images into the cluster", || {
         images.iter().try_for_each(|image| cluster.load_image(&image.archive))
     })?;
-    let digests: Vec<&str> = images.iter().map(|image| image.digest.trim_start_matches("sha256:")).collect();
-    let digest = digests.join(".");
+    let digests: Vec<&str> = images.iter().map(|image| image.digest.as_str()).collect();
+    let digest = digests.join("+");
     progress::step(
         "install the chart, in a namespace that enforces the Pod Security Standard restricted",
         || {
@@ -33,7 +33,7 @@ pub fn install(cluster: &Cluster) -> anyhow::Result<()> {
 
 /// Installs or upgrades the chart and waits until all of it is ready.
 ///
-/// The images keep their tags from build to build, so that their digests, as an annotation, tell the pods apart.
+/// Images keep their tags from build to build, so that their digests, as an annotation, tell the pods apart.
 pub fn upgrade(cluster: &Cluster, digest: &str, more: &[&str]) -> anyhow::Result<()> {
     let chart = cache::repository().join("charts/mlops-operator");
     let mut helm = cluster.helm()?;
@@ -41,8 +41,8 @@ pub fn upgrade(cluster: &Cluster, digest: &str, more: &[&str]) -> anyhow::Result
     helm.args(["--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "3m"]);
     // The demo's models, and those of the journeys, lie in the cluster itself.
     helm.args(["--set-json", r#"modelSources.allowedHosts=["*.svc"]"#]);
-    for place in ["podAnnotations", "gateway.podAnnotations"] {
-        helm.args(["--set-string", &format!("{place}.mlops-operator\\.dev/image={digest}")]);
+    for pods in ["podAnnotations", "gateway.podAnnotations"] {
+        helm.args(["--set-string", &format!("{pods}.mlops-operator\\.dev/image={digest}")]);
     }
     shell::output(helm.args(more)).map(drop)
 }

@@ -49,53 +49,6 @@ fn image_cases() -> Vec<Case> {
     ]
 }
 
-fn gateway_cases() -> Vec<Case> {
-    let secret = "secretName: gateway-tls";
-    vec![
-        case("gateway.enabled", false, Removes("app.kubernetes.io/name: mlops-gateway")),
-        case("gateway.image.registry", "r.example", Adds("image: r.example/gateway:")),
-        case("gateway.image.repository", "other", Adds("image: mlops-operator.dev/other:")),
-        case("gateway.image.tag", "dev", Adds("image: mlops-operator.dev/gateway:dev")),
-        case("gateway.image.digest", DIGEST, Adds("image: mlops-operator.dev/gateway@sha256:0123")),
-        case("gateway.replicas", 5, Adds("replicas: 5\n")),
-        case("gateway.autoscaling.enabled", true, Adds("kind: HorizontalPodAutoscaler\nmetadata:")),
-        case("gateway.autoscaling.maxReplicas", 33, Adds("maxReplicas: 33")),
-        case("gateway.autoscaling.cpuUtilization", 44, Adds("averageUtilization: 44")),
-        case("gateway.service.type", "LoadBalancer", Adds("type: LoadBalancer")),
-        case("gateway.service.annotations", json!({"c": "d"}), Adds("annotations:\n    c: d")),
-        case("gateway.url", "https://models.example", Adds("--gateway-url=https://models.example\n")),
-        case("gateway.domain", "models.example", Adds("--gateway-domain=models.example")),
-        case("gateway.tls.secretName", "gateway-tls", Adds(secret)),
-        case(
-            "gateway.capture.stores",
-            json!(["https://a.blob.core.windows.net/c", "https://b.blob.core.windows.net/c"]),
-            Adds(
-                "--gateway-capture-store=https://a.blob.core.windows.net/c,https://b.blob.core.windows.net/c",
-            ),
-        ),
-        case("gateway.serviceAccount.annotations", json!({"e": "f"}), Adds("annotations:\n    e: f")),
-        case("gateway.podLabels", json!({"g": "h"}), Adds("        g: h\n")),
-        case("gateway.podAnnotations", json!({"i": "j"}), Adds("      annotations:\n        i: j")),
-        case("gateway.drainSeconds", 17, Adds("--drain-seconds=17")),
-        case("gateway.logLevel", "access=info", Adds("--log-level=access=info")),
-        case(
-            "gateway.extraEnv",
-            json!([{"name": "K", "value": "l"}]),
-            Adds("- name: K\n              value: l"),
-        ),
-        case("gateway.resources.requests.cpu", "9m", Adds("cpu: 9m")),
-        case("gateway.resources.requests.memory", "9Mi", Adds("memory: 9Mi")),
-        case("gateway.resources.limits.memory", "900Mi", Adds("memory: 900Mi")),
-        case("gateway.nodeSelector", json!({"m": "n"}), Adds("nodeSelector:\n        m: \"n\"")),
-        case(
-            "gateway.tolerations",
-            json!([{"key": "gateway"}]),
-            Adds("tolerations:\n        - key: gateway"),
-        ),
-        case("prometheusUrl", "http://prometheus.m:9090", Adds("--prometheus-url=http://prometheus.m:9090")),
-    ]
-}
-
 fn operator_cases() -> Vec<Case> {
     vec![
         case("fullnameOverride", "short", Adds("kind: Deployment\nmetadata:\n  name: short\n")),
@@ -154,6 +107,75 @@ fn azure_cases() -> Vec<Case> {
         case("azure.clusterId", "one", Adds("--cluster-id=one")),
         case("azure.secrets", true, Adds("resources: [\"secrets\"]")),
         case("azure.configMaps", true, Adds("to export ids and addresses")),
+    ]
+}
+
+fn gateway_cases() -> Vec<Case> {
+    let digest = "image: mlops-operator.dev/gateway@sha256:0123";
+    vec![
+        case(
+            "gateway.enabled",
+            false,
+            Removes("--gateway-url=http://mlops-mlops-operator-gateway.mlops-system.svc"),
+        ),
+        case("gateway.image.registry", "r.example", Adds("image: r.example/gateway:")),
+        case("gateway.image.repository", "other", Adds("image: mlops-operator.dev/other:")),
+        case("gateway.image.tag", "dev", Adds("image: mlops-operator.dev/gateway:dev")),
+        case("gateway.image.digest", DIGEST, Adds(digest)),
+        case("gateway.replicas", 4, Adds("replicas: 4\n")),
+        case("gateway.autoscaling.enabled", true, Removes("replicas: 2\n")),
+        case("gateway.autoscaling.minReplicas", 3, Adds("minReplicas: 3\n")),
+        case("gateway.autoscaling.maxReplicas", 30, Adds("maxReplicas: 30\n")),
+        case("gateway.autoscaling.cpuPercent", 60, Adds("averageUtilization: 60\n")),
+        case("gateway.service.type", "LoadBalancer", Adds("type: LoadBalancer")),
+        case("gateway.service.annotations", json!({"a": "b"}), Adds("annotations:\n    a: b")),
+        case(
+            "gateway.tls.secretName",
+            "cert",
+            Adds("--gateway-url=https://mlops-mlops-operator-gateway.mlops-system.svc"),
+        ),
+        case("gateway.url", "https://models.example", Adds("--gateway-url=https://models.example\n")),
+        case("gateway.domain", "models.example", Adds("--gateway-domain=models.example")),
+        case("prometheusUrl", "http://prometheus:9090", Adds("--prometheus-url=http://prometheus:9090")),
+        case(
+            "gateway.capture.stores",
+            json!(["https://a.blob.core.windows.net/c", "https://b.blob.core.windows.net/c"]),
+            Adds("--gateway-capture-store=https://a.blob.core.windows.net/c,https://b.blob.core.windows.net/c"),
+        ),
+        case("gateway.capture.secretName", "store", Adds("- secretRef:\n                name: store")),
+        case("gateway.drainSeconds", 60, Adds("terminationGracePeriodSeconds: 85\n")),
+        case("gateway.threads", 3, Adds("--threads=3")),
+        case("gateway.keptBytes", 1_000_000, Adds("--kept-bytes=1000000\n")),
+        case("gateway.mirrored", 9, Adds("--mirrored=9\n")),
+        case("gateway.captured", 99, Adds("--captured=99\n")),
+        case("gateway.logLevel", "info,access=off", Adds("--log-level=info,access=off")),
+        case(
+            "gateway.serviceAccount.existing",
+            "mine",
+            Removes("kind: ServiceAccount\nmetadata:\n  name: mlops-mlops-operator-gateway\n"),
+        ),
+        case("gateway.serviceAccount.annotations", json!({"a": "b"}), Adds("annotations:\n    a: b")),
+        case("gateway.podLabels", json!({"x": "z"}), Adds("labels:\n        x: z")),
+        case("gateway.podAnnotations", json!({"x": "z"}), Adds("annotations:\n        x: z")),
+        case("gateway.priorityClassName", "high", Adds("priorityClassName: high")),
+        case("gateway.resources.requests.cpu", "7m", Adds("cpu: 7m")),
+        case("gateway.resources.requests.memory", "7Mi", Adds("memory: 7Mi")),
+        case("gateway.resources.limits.memory", "700Mi", Adds("memory: 700Mi")),
+        case("gateway.nodeSelector", json!({"disk": "fast"}), Adds("nodeSelector:\n        disk: fast")),
+        case("gateway.tolerations", json!([{"operator": "Exists"}]), Adds("- operator: Exists")),
+        case("gateway.affinity", json!({"nodeAffinity": {}}), Adds("nodeAffinity: {}")),
+        case("gateway.topologySpreadConstraints", json!([{"maxSkew": 5}]), Adds("- maxSkew: 5")),
+        case(
+            "gateway.extraEnv",
+            json!([{"name": "A", "value": "b"}]),
+            Adds("- name: A\n              value: b"),
+        ),
+        case(
+            "gateway.extraVolumes",
+            json!([{"name": "v", "emptyDir": {}}]),
+            Adds("volumes:\n        - emptyDir: {}"),
+        ),
+        case("gateway.extraVolumeMounts", json!([{"name": "v", "mountPath": "/v"}]), Adds("- mountPath: /v")),
     ]
 }
 
@@ -224,10 +246,10 @@ fn values(case: &Case) -> Value {
             values["azure"]["identity"]["type"] = json!("WorkloadIdentity");
             values["azure"]["identity"]["clientId"] = json!("c");
         }
-        path if path.starts_with("gateway.autoscaling.") => {
-            values["gateway"]["autoscaling"]["enabled"] = json!(true);
-        }
         _ => {}
+    }
+    if case.path.starts_with("gateway.autoscaling.") {
+        values["gateway"]["autoscaling"]["enabled"] = json!(true);
     }
     if let Some(rest) = case.path.strip_prefix("metrics.")
         && let Some((object, _)) = rest.split_once('.')
