@@ -139,3 +139,19 @@ fn a_candidate_that_fails_every_request_goes_back_on_ten_of_them() {
         assert!(end.checks[0].samples < Some(30), "{end:?}");
     }
 }
+
+/// Looks are many, and each could be the unlucky one.
+#[test]
+fn a_candidate_that_is_as_bad_as_is_allowed_is_seldom_given_up() {
+    let [shadow, canary] = [vec![SHADOW], CANARY.to_vec()];
+    let kinds = [
+        ("errors", Model { errors: 0.01, ..STABLE }, &canary),
+        ("disagreement", Model { disagreement: 0.05, ..STABLE }, &shadow),
+        ("latency", Model { median: STABLE.median * 1.2, ..STABLE }, &canary),
+    ];
+    for (kind, model, steps) in kinds {
+        let mut rng = Rng::with_seed(7);
+        let failed = (0..200).filter(|_| run(&mut rng, model, steps).verdict == Verdict::Failed).count();
+        assert!(failed <= 10, "{kind}: {failed} of 200 were given up");
+    }
+}

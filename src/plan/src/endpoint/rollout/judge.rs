@@ -16,8 +16,9 @@ use self::statistics::{Share, ratio};
 use self::words::{Standing, query};
 use super::evidence::{Evidence, Sample};
 
-/// How many standard deviations of doubt are left for a failure at the end of a step: one in a hundred.
-const AT_THE_END: f64 = 2.33;
+/// How many standard deviations of doubt are left for a failure at the end of a step: one in two hundred, since a step
+/// without a verdict is looked at a few times more.
+const AT_THE_END: f64 = 2.58;
 /// The same before the end, where a look every few seconds gives noise many chances: one in four thousand.
 const BEFORE: f64 = 3.5;
 /// What fails a candidate on fewer answers than are asked for: more than this share of them.
