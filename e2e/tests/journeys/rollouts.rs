@@ -140,7 +140,8 @@ pub(crate) async fn a_worse_model_is_given_up_and_a_person_has_the_last_word(
     println!("gone back: {}", said.lines().last().unwrap_or_default());
     until("the first revision again", PATIENCE, async || {
         let endpoint = journey.endpoints().get(NAME).await?;
-        let back = rollout(&endpoint)?.stable == first && says(&endpoint, "Stalled", "True", Some("RolledBack"));
+        let back =
+            rollout(&endpoint)?.stable == first && says(&endpoint, "Stalled", "True", Some("RolledBack"));
         Ok(if back { Ok(()) } else { Err(format!("{:?}", rollout(&endpoint)?)) })
     })
     .await?;

@@ -8,6 +8,7 @@ use api::Endpoint;
 use api::endpoint::{AnalysisQuery, RolloutStatus};
 use futures::future::join_all;
 use jiff::Timestamp;
+use plan::endpoint::load::{Load, is_measured};
 use plan::endpoint::rollout::evidence::{Evidence, MirrorSample, Sample};
 use serde::Deserialize;
 
@@ -23,6 +24,26 @@ pub(crate) struct Gateway {
     prometheus: Option<String>,
     client: reqwest::Client,
     windows: Mutex<BTreeMap<ObjectName, Window>>,
+    /// What each replica had counted of Endpoints that scale by it, when it was last looked at.
+    looks: Mutex<BTreeMap<ObjectName, Look>>,
+}
+
+/// What was counted when the load was last looked at.
+struct Look {
+    at: Timestamp,
+    replicas: BTreeMap<String, Stats>,
+    /// What came out, for looks that follow too soon to tell more.
+    load: Load,
+}
+
+/// The shortest time over which a load is measured.
+const SHORTEST: i64 = 2;
+
+/// The requests that wait for a pod, by `NAMESPACE/NAME` of the Endpoint.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Waiting {
+    waiting: BTreeMap<String, u64>,
 }
 
 /// The span of time that a step's evidence covers. A restart of the operator begins a new one.
@@ -85,6 +106,7 @@ impl Gateway {
             prometheus: options.prometheus_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
             client,
             windows: Mutex::default(),
+            looks: Mutex::default(),
         })
     }
 
@@ -137,6 +159,54 @@ impl Gateway {
         (stats, failures)
     }
 
+    /// What the callers of an Endpoint do, when it scales by that.
+    pub(crate) async fn load(&self, endpoint: &Endpoint) -> Option<Load> {
+        let name = ObjectName::of(&endpoint.metadata);
+        if !is_measured(&endpoint.spec) {
+            self.looks.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
+            return None;
+        }
+        let (stats, _) = self.ask(&name).await;
+        if stats.is_empty() {
+            return None;
+        }
+        let now = Timestamp::now();
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = looks.get(&name);
+        let seconds = before.map(|it| now.duration_since(it.at).as_secs_f64());
+        let queued = stats.iter().flat_map(|it| it.revisions.values()).map(|it| it.queued).sum();
+        if let (Some(before), Some(seconds)) = (before, seconds)
+            && seconds < SHORTEST as f64
+        {
+            return Some(Load { queued, ..before.load });
+        }
+        let load = before.zip(seconds).map(|(before, seconds)| measured(before, seconds, &stats, queued));
+        let replicas = stats.into_iter().map(|it| (it.instance.clone(), it)).collect();
+        // A first look tells only who waits: what was counted before says nothing of the present.
+        let told = load.unwrap_or(Load { queued, ..Load::default() });
+        looks.insert(name, Look { at: now, replicas, load: told });
+        load.or((queued > 0).then_some(told))
+    }
+
+    /// The Endpoints with requests that wait for a pod, asked of every replica.
+    pub(crate) async fn waiting(&self) -> Vec<ObjectName> {
+        let mut names = BTreeSet::new();
+        for host in &self.admin {
+            let Ok(Ok(addresses)) = tokio::time::timeout(LIMIT, tokio::net::lookup_host(host)).await else {
+                continue;
+            };
+            let ask = |address: SocketAddr| async move {
+                let answer = self.client.get(format!("http://{address}/stats/waiting")).send().await.ok()?;
+                answer.json::<Waiting>().await.ok()
+            };
+            for waiting in join_all(addresses.map(ask)).await.into_iter().flatten() {
+                names.extend(waiting.waiting.into_keys());
+            }
+        }
+        let split = |name: &String| name.split_once('/').map(|(one, other)| ObjectName::new(one, other));
+        names.iter().filter_map(split).collect()
+    }
+
     /// Takes in what the replicas tell; returns what they counted since the step began.
     fn take_in(&self, name: ObjectName, step: String, stats: &[Stats]) -> Evidence {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
@@ -187,6 +257,24 @@ impl Gateway {
         };
         (query.name.clone(), number)
     }
+}
+
+/// What was done between two looks.
+fn measured(before: &Look, seconds: f64, stats: &[Stats], queued: u64) -> Load {
+    let mut sum = Sample::default();
+    for now in stats {
+        let began = before.replicas.get(&now.instance);
+        for (name, revision) in &now.revisions {
+            let began = began.and_then(|it| it.revisions.get(name)).cloned().unwrap_or_default();
+            add(&mut sum, &began, revision);
+        }
+    }
+    let requests = sum.answers();
+    let by_time = sum.latency_sum / seconds.max(0.001);
+    // Requests that take longer than a look have not ended yet.
+    let concurrency = if requests < sum.in_flight { by_time.max(sum.in_flight as f64) } else { by_time };
+    let p95_latency = plan::endpoint::rollout::judge::p95(&sum.latency);
+    Load { concurrency, queued, requests, p95_latency }
 }
 
 /// An address with a query of one value.

@@ -17,7 +17,7 @@ use crate::gateway::Gateway;
 use crate::kinds::KINDS;
 use crate::lease::{Elector, Leadership};
 use crate::metrics::Metrics;
-use crate::object::{Item, Lane};
+use crate::object::{Item, Lane, Primary};
 use crate::reconcile::{Loop, Memory, Work};
 use crate::report::Reporter;
 use crate::server::{Health, router};
@@ -27,6 +27,8 @@ use crate::watch::{Sink, WATCH_SECONDS, start};
 
 /// How long changes of children and pods are collected before their owner is looked at: they come in bursts.
 const COLLECT: Duration = Duration::from_millis(50);
+/// How often the gateway is asked whose requests wait for a pod.
+const WAITING_PERIOD: Duration = Duration::from_secs(1);
 /// How long what is being written may take after the word to stop.
 const FINISH: Duration = Duration::from_secs(3);
 
@@ -67,6 +69,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let health =
         Health { ready: ready.clone(), metrics: metrics.clone(), log_level: telemetry.log_level.clone() };
     serve(options.http, health).await?;
+    if !options.gateway_admin.is_empty() {
+        tokio::spawn(wake_waited_for(context.gateway.clone(), lanes.clone(), ready.clone()));
+    }
     let sink = Sink::new(store, metrics.clone(), waker(lanes, ready.clone()));
     let gateway = options.gateway().map(|gateway| gateway.namespace);
     start(&client, &options.watch_namespaces, gateway.as_deref(), &sink);
@@ -146,6 +151,23 @@ async fn serve(address: SocketAddr, health: Health) -> anyhow::Result<()> {
 
 /// Puts what the watches saw into the queue: nothing before all of them have listed, for a plan from half a world
 /// would write.
+/// Looks at Endpoints whose requests wait in the gateway for a pod, as long as they do.
+async fn wake_waited_for(gateway: Arc<Gateway>, lanes: Lanes, ready: Arc<AtomicBool>) {
+    let mut look = tokio::time::interval(WAITING_PERIOD);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        look.tick().await;
+        if !ready.load(Ordering::SeqCst) {
+            continue;
+        }
+        let waited_for = gateway.waiting().await.into_iter();
+        let known = waited_for.filter_map(|name| lanes.store.known(Primary::Endpoint, name));
+        for (lane, items) in lanes.sort(known.collect()) {
+            lanes.work(lane).push_first(items, Instant::now());
+        }
+    }
+}
+
 fn waker(lanes: Lanes, ready: Arc<AtomicBool>) -> Arc<dyn Fn(Source, Vec<Item>) + Send + Sync> {
     Arc::new(move |source, items| {
         if ready.load(Ordering::SeqCst) {

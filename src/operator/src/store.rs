@@ -283,6 +283,13 @@ impl Store {
         gone.map(|name| Item { primary: Primary::Endpoint, object: name.clone() }).collect()
     }
 
+    /// The item of an object of a kind, if it exists.
+    pub(crate) fn known(&self, primary: Primary, name: ObjectName) -> Option<Item> {
+        let key = (Source::Primary(primary), name);
+        let is_known = self.tables().objects.contains_key(&key);
+        is_known.then(|| Item { primary, object: key.1 })
+    }
+
     /// An object, if it was seen.
     pub(crate) fn object(&self, source: Source, name: &ObjectName) -> anyhow::Result<Option<Object>> {
         let tables = self.tables();

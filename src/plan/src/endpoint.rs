@@ -6,6 +6,7 @@ pub mod azure;
 mod build;
 mod deployment;
 mod elsewhere;
+pub mod load;
 pub mod model_uri;
 pub mod pod;
 mod progressive;
@@ -51,6 +52,8 @@ pub struct World {
     pub route: Option<Observed>,
     /// What the gateway measured in the present step of its rollout.
     pub evidence: Option<Evidence>,
+    /// What the gateway measures of its callers, when [`load::is_measured`] says that it scales by that.
+    pub load: Option<load::Load>,
     /// The digests of its keys, when [`has_keys`] says that a Secret must be read.
     pub keys: Option<Result<Vec<String>, Refusal>>,
     /// Its pods.
@@ -87,6 +90,7 @@ pub fn plan(world: &World) -> Plan<EndpointStatus> {
     } else {
         elsewhere::beside(world, here(world))
     };
+    let plan = scaled(world, plan);
     let plan = if has_keys(&world.endpoint).is_some() {
         // A Secret is not watched: whether its keys have changed is seen by looking.
         let period = if matches!(world.keys, Some(Err(_))) { MISSING_KEYS_PERIOD } else { KEYS_PERIOD };
@@ -98,6 +102,15 @@ pub fn plan(world: &World) -> Plan<EndpointStatus> {
         ManagementMode::Manage => plan,
         ManagementMode::Plan | ManagementMode::Paused => elsewhere::held(world, plan),
     }
+}
+
+/// The plan of an Endpoint that scales by what the gateway measures: it says so, and looks again soon.
+fn scaled(world: &World, mut plan: Plan<EndpointStatus>) -> Plan<EndpointStatus> {
+    if let Some(scaling) = load::scale(world) {
+        plan.status.scaling = Some(scaling);
+        plan.next = elsewhere::sooner(plan.next, Next::After(load::PERIOD));
+    }
+    plan
 }
 
 /// The plan of an Endpoint on this cluster.

@@ -166,7 +166,7 @@ impl EndpointFixture {
             replicas: None,
             min_replicas: Some(min),
             max_replicas: Some(max),
-            target: Some(ScalingTarget { cpu_utilization: 60 }),
+            target: Some(ScalingTarget { cpu_utilization: Some(60), ..ScalingTarget::default() }),
         };
         self
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use api::{Endpoint, EndpointSpec, EndpointStatus, Reason};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
+use plan::endpoint::load::Load;
 use plan::endpoint::rollout::evidence::Evidence;
 use plan::endpoint::{PodFacts, RuntimeFacts};
 use plan::{Apply, ChildKind, Children, Delete, Observed, Plan, Settings, Step};
@@ -33,6 +34,8 @@ pub struct World {
     pub evidence: Option<Evidence>,
     /// The digests of its keys.
     pub keys: Option<Result<Vec<String>, plan::endpoint::Refusal>>,
+    /// What callers do.
+    pub load: Option<Load>,
     pub(crate) objects: BTreeMap<ChildKind, Object>,
     /// The objects that bear another name than the Endpoint, or lie in another namespace.
     pub(crate) further: BTreeMap<(ChildKind, String), Object>,
@@ -55,6 +58,7 @@ impl World {
             model: None,
             evidence: None,
             keys: None,
+            load: None,
             objects: BTreeMap::new(),
             further: BTreeMap::new(),
             refused: None,
@@ -75,6 +79,7 @@ impl World {
             route: self.routes().next().map(|body| Observed::from_body(body.clone())),
             evidence: self.evidence.clone(),
             keys: self.keys.clone(),
+            load: self.load,
             pods: self.pods.iter().map(PodFacts::from_pod).collect(),
             settings: self.settings.clone(),
             azure: self.azure.clone(),

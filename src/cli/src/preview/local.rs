@@ -52,6 +52,7 @@ pub(super) async fn steps(
         further,
         route,
         evidence: None,
+        load: None,
         keys,
         pods: Vec::new(),
         settings: scene.settings.clone(),

@@ -63,6 +63,7 @@ pub(crate) async fn decide(
         route: routes.into_iter().next().map(|(kind, object)| seen(kind, object)).transpose()?,
         evidence: context.gateway.evidence(&endpoint).await,
         keys: keys(context, &endpoint).await,
+        load: context.gateway.load(&endpoint).await,
         endpoint,
         runtimes: runtimes(store, &name.namespace)?,
         children: children(store, name)?,

@@ -59,6 +59,7 @@ pub(super) fn plan(world: &World) -> Plan<EndpointStatus> {
         revisions: revisions(facts.revisions(&world.endpoint), status::retiring(&world.pods), &old.revisions),
         azure: Some(outcome.plan.status.clone()),
         rollout: None,
+        scaling: None,
         resolved_model: None,
         plan: None,
     };

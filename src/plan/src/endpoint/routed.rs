@@ -16,7 +16,8 @@ pub(super) fn whole(world: &World, valid: &Valid, status: &EndpointStatus) -> Op
         name: valid.name.to_owned(),
         service: valid.name.to_owned(),
         weight: 100,
-        ready: serving.is_some_and(|it| it.status == "True"),
+        // Without pods, a request waits in the gateway for the first.
+        ready: serving.is_some_and(|it| it.status == "True") && status.ready_replicas > Some(0),
     };
     write(world, valid, &[revision], None)
 }

@@ -184,6 +184,10 @@ pub(super) fn outcome(scene: &Scene) -> Outcome {
         );
         return Outcome::stalled(reason, message);
     }
+    if rolled_out && scene.wanted() == 0 {
+        let message = "no pod runs, since there are no requests; the next one starts one".to_owned();
+        return Outcome { verdict: Verdict::Ready, reason: Reason::Ready, message };
+    }
     if rolled_out {
         let message = format!("{} of {} pods answer", deployment.available, scene.wanted());
         return Outcome { verdict: Verdict::Ready, reason: Reason::Ready, message };
@@ -279,6 +283,10 @@ pub(super) fn serving(deployment: &DeploymentFacts, pods: &[PodFacts]) -> Statem
         *by_revision.entry(&pod.revision).or_default() += 1;
     }
     // Pods that outlive their Deployment still answer, and a Deployment's status may come before its pods are seen.
+    if deployment.presence == Presence::Present && deployment.wanted == 0 && by_revision.is_empty() {
+        let message = "a request starts a pod, and is answered by it";
+        return Statement::new(ConditionType::Serving, true, Reason::Answering, message);
+    }
     if deployment.available == 0 && by_revision.is_empty() {
         let message = "no pod answers requests";
         return Statement::new(ConditionType::Serving, false, Reason::NoReadyPods, message);

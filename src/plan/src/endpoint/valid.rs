@@ -1,11 +1,11 @@
 //! An Endpoint parsed into a form that can't be invalid, or the sentence that says why it can't.
 use std::collections::BTreeMap;
 
-use api::endpoint::{Auth, Capture, Resources, RolloutStrategy, Routing, Scaling};
+use api::endpoint::{Auth, Capture, Resources, RolloutStrategy, Routing};
 use api::meta::{EnvironmentVariable, ModelFormat};
 use api::{EndpointSpec, Reason, ServingRuntimeSpec};
 
-use super::{RuntimeFacts, World, model_uri};
+use super::{RuntimeFacts, World, load, model_uri};
 pub use crate::azure::Refusal;
 use crate::quantity;
 use crate::settings::{Gateway, Settings};
@@ -151,7 +151,7 @@ pub(super) fn validate(world: &World) -> Result<Valid<'_>, Refusal> {
         container: container(spec, runtime)?,
         requests,
         limits,
-        replicas: replicas(&spec.scaling),
+        replicas: replicas(world),
         strategy: spec.rollout.strategy,
         progress_deadline_seconds: spec.rollout.progress_deadline_seconds,
         gateway,
@@ -184,6 +184,7 @@ fn gateway<'a>(
         (spec.auth.is_some(), "spec.auth"),
         (spec.routing.is_some(), "spec.routing"),
         (spec.capture.is_some(), "spec.capture"),
+        (load::is_measured(spec), "spec.scaling.target"),
     ];
     let Some((_, field)) = asks.into_iter().find(|(asks, _)| *asks) else { return Ok(None) };
     let Some(gateway) = &world.settings.gateway else {
@@ -362,12 +363,16 @@ fn is_claim_name(name: &str) -> bool {
     name.len() <= 253 && name.chars().all(plain) && name.split('.').all(part)
 }
 
-fn replicas(scaling: &Scaling) -> Replicas {
+fn replicas(world: &World) -> Replicas {
+    let scaling = &world.endpoint.spec.scaling;
+    if let Some(scaled) = load::scale(world) {
+        return Replicas::Fixed(scaled.replicas);
+    }
     match scaling.max_replicas {
         Some(max) => Replicas::Range {
             min: scaling.min_replicas.unwrap_or(1),
             max,
-            cpu_utilization: scaling.target.as_ref().map_or(70, |target| target.cpu_utilization),
+            cpu_utilization: scaling.target.as_ref().and_then(|it| it.cpu_utilization).unwrap_or(70),
         },
         None => Replicas::Fixed(scaling.replicas.unwrap_or(1)),
     }

@@ -143,7 +143,7 @@ fn scale_settings(spec: &EndpointSpec) -> Value {
         "scaleType": "TargetUtilization",
         "minInstances": spec.scaling.min_replicas.unwrap_or(1),
         "maxInstances": max,
-        "targetUtilizationPercentage": spec.scaling.target.as_ref().map_or(70, |target| target.cpu_utilization),
+        "targetUtilizationPercentage": spec.scaling.target.as_ref().and_then(|it| it.cpu_utilization).unwrap_or(70),
     })
 }
 

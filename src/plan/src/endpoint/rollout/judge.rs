@@ -12,7 +12,7 @@ mod tests;
 
 use api::endpoint::{Analysis, AnalysisQuery, Check, CheckMode, CheckOutcome};
 
-use self::statistics::{Share, ratio};
+use self::statistics::{Share, percentile, ratio};
 use self::words::{Standing, query};
 use super::evidence::{Evidence, Sample};
 
@@ -44,6 +44,11 @@ pub enum Verdict {
     Failed,
     /// It can't be told yet.
     Inconclusive,
+}
+
+/// The 95th percentile of latencies that were counted into buckets, in the unit of their bounds; none without any.
+pub fn p95(latency: &[(f64, u64)]) -> Option<f64> {
+    percentile(latency)
 }
 
 /// What the checks come to together: only those that are enforced count. Without one, nothing is in the way.

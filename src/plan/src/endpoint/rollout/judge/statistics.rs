@@ -86,6 +86,11 @@ pub(super) fn ratio(candidate: &[(f64, u64)], stable: &[(f64, u64)], z: f64) -> 
     all.into_iter().all(f64::is_finite).then_some(found)
 }
 
+/// The percentile of a histogram; none when it is empty.
+pub(super) fn percentile(buckets: &[(f64, u64)]) -> Option<f64> {
+    Histogram::new(buckets).map(|it| it.at(PERCENTILE).value)
+}
+
 /// Latencies that were counted into buckets.
 struct Histogram<'a> {
     buckets: &'a [(f64, u64)],
