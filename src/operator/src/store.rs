@@ -287,7 +287,7 @@ impl Store {
     pub(crate) fn known(&self, primary: Primary, name: ObjectName) -> Option<Item> {
         let key = (Source::Primary(primary), name);
         let is_known = self.tables().objects.contains_key(&key);
-        is_known.then(|| Item { primary, object: key.1 })
+        is_known.then_some(Item { primary, object: key.1 })
     }
 
     /// An object, if it was seen.

@@ -70,7 +70,7 @@ struct Scaler<'a> {
 impl Scaler<'_> {
     fn next(&self, old: ScalingStatus) -> ScalingStatus {
         if old.replicas == 0 {
-            return if self.load.is_idle() { old } else { self.set(self.min.max(1), "a request came") };
+            return if self.load.is_idle() { old } else { set(self.min.max(1), "a request came") };
         }
         let old = match self.idle(&old) {
             Ok(zero) => return zero,
@@ -78,7 +78,7 @@ impl Scaler<'_> {
         };
         let needed = self.needed(old.replicas);
         if needed > old.replicas {
-            return self.set(needed, &self.measured());
+            return set(needed, &self.measured());
         }
         if needed == old.replicas {
             return ScalingStatus { fewer_since: None, most_since: None, ..old };
@@ -87,7 +87,7 @@ impl Scaler<'_> {
         let most = old.most_since.unwrap_or(needed).max(needed);
         let wait = self.target.stabilization_seconds.unwrap_or(STABILIZATION_SECONDS);
         if self.passed(&since, wait) {
-            return self.set(most, &self.measured());
+            return set(most, &self.measured());
         }
         ScalingStatus { fewer_since: Some(since), most_since: Some(most), ..old }
     }
@@ -99,7 +99,7 @@ impl Scaler<'_> {
         }
         let since = old.idle_since.clone().unwrap_or_else(|| self.time());
         if self.passed(&since, self.target.idle_seconds.unwrap_or(IDLE_SECONDS)) {
-            return Ok(self.set(0, "there were no requests"));
+            return Ok(set(0, "there were no requests"));
         }
         Err(ScalingStatus { idle_since: Some(since), ..old.clone() })
     }
@@ -136,10 +136,6 @@ impl Scaler<'_> {
         )
     }
 
-    fn set(&self, replicas: i32, message: &str) -> ScalingStatus {
-        ScalingStatus { replicas, message: message.to_owned(), ..ScalingStatus::default() }
-    }
-
     fn time(&self) -> Time {
         Time(Timestamp::from_second(self.now.as_second()).unwrap_or(self.now))
     }
@@ -147,6 +143,10 @@ impl Scaler<'_> {
     fn passed(&self, since: &Time, seconds: i32) -> bool {
         self.now.duration_since(since.0).as_secs() >= i64::from(seconds)
     }
+}
+
+fn set(replicas: i32, message: &str) -> ScalingStatus {
+    ScalingStatus { replicas, message: message.to_owned(), ..ScalingStatus::default() }
 }
 
 #[cfg(test)]

@@ -140,7 +140,9 @@ fn gateway_cases() -> Vec<Case> {
         case(
             "gateway.capture.stores",
             json!(["https://a.blob.core.windows.net/c", "https://b.blob.core.windows.net/c"]),
-            Adds("--gateway-capture-store=https://a.blob.core.windows.net/c,https://b.blob.core.windows.net/c"),
+            Adds(
+                "--gateway-capture-store=https://a.blob.core.windows.net/c,https://b.blob.core.windows.net/c",
+            ),
         ),
         case("gateway.capture.secretName", "store", Adds("- secretRef:\n                name: store")),
         case("gateway.drainSeconds", 60, Adds("terminationGracePeriodSeconds: 85\n")),
