@@ -115,7 +115,6 @@ pub(crate) enum Verb {
 }
 
 #[derive(Args, Debug)]
-#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct RolloutOptions {
     #[command(flatten)]
     pub(crate) status: RolloutStatusOptions,
@@ -285,14 +284,20 @@ mod tests {
             };
             assert_eq!(shown.name.as_deref(), Some("churn"));
         }
-        let parsed =
-            Arguments::try_parse_from(["kubectl-mlops", "rollout", "skip-step", "churn", "-n", "team"]);
-        let Verb::Rollout(RolloutOptions { verb: Some(RolloutVerb::SkipStep(named)), .. }) =
-            parsed.unwrap().verb
-        else {
-            unreachable!("skip-step is a verb of rollout")
-        };
-        assert_eq!(named.name, "churn");
+    }
+
+    #[test]
+    fn options_may_stand_before_and_behind_a_word_about_a_rollout() {
+        for words in ["rollout skip-step churn -n team", "rollout -n team skip-step churn"] {
+            let words = ["kubectl-mlops"].into_iter().chain(words.split(' '));
+            let parsed = Arguments::try_parse_from(words).unwrap();
+            assert_eq!(parsed.global.namespace.as_deref(), Some("team"));
+            let Verb::Rollout(RolloutOptions { verb: Some(RolloutVerb::SkipStep(named)), .. }) = parsed.verb
+            else {
+                unreachable!("skip-step is a verb of rollout")
+            };
+            assert_eq!(named.name, "churn");
+        }
     }
 
     #[test]

@@ -20,6 +20,11 @@ use crate::output::{self, Format, Style};
 
 /// Shows a rollout, or steers it.
 pub(crate) async fn run(global: &Global, options: &RolloutOptions, style: Style) -> Result<Outcome, Failure> {
+    let shown = &options.status;
+    if options.verb.is_some() && (shown.name.is_some() || shown.watch) {
+        let message = "give one verb: `kubectl mlops rollout NAME -w`, or for example `kubectl mlops rollout pause NAME`";
+        return Err(Failure::Usage(message.to_owned()));
+    }
     let (action, named) = match &options.verb {
         None => return status(global, &options.status, style).await,
         Some(RolloutVerb::Status(options)) => return status(global, options, style).await,
