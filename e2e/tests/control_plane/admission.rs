@@ -110,7 +110,7 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
         (step(json!({"traffic": 10, "mirror": 10})), "a step has one of traffic, mirror and pause"),
         (step(json!({})), "a step needs one of traffic, mirror, hold and pause"),
         (step(json!({"pause": true, "hold": "5m"})), "a step with pause waits for a person"),
-        (step(json!({"traffic": 101})), "should be less than or equal to 100"),
+        (step(json!({"traffic": 100})), "should be less than or equal to 99"),
         (step(json!({"traffic": 10, "hold": "5 minutes"})), "spec.rollout.steps[0].hold"),
         (
             json!({"rollout": {"strategy": "RollingUpdate", "analysis": {"maxErrorRate": 0.1}}}),

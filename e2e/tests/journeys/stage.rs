@@ -15,6 +15,20 @@ const KUBECONFIG: &str = "MLOPS_E2E_KUBECONFIG";
 /// The name of a file in the store that is no model.
 pub(crate) const CORRUPT: &str = "corrupt.onnx";
 
+/// The name of a file in the store with a model that takes the two classes for each other.
+pub(crate) const SWAPPED: &str = "swapped.onnx";
+
+/// The first version of the model with the names of its two classes changed about: the attribute `classlabels_ints` holds
+/// `0, 1`, each behind the tag of its field.
+fn swapped(model: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let (before, after) = (b"classlabels_ints\x40\x00\x40\x01", b"classlabels_ints\x40\x01\x40\x00");
+    let place = model.windows(before.len()).position(|window| window == before);
+    let place = place.context("the first version of the model has no two classes")?;
+    let mut model = model.to_vec();
+    model.splice(place..place + before.len(), after.iter().copied());
+    Ok(model)
+}
+
 /// What all journeys share.
 pub(crate) struct Stage {
     pub(crate) cluster: Cluster,
@@ -35,6 +49,8 @@ impl Stage {
         ensure!(!pods.is_empty(), "the operator is not installed on the cluster: run cargo xtask demo");
         let mut files = store::demo_files()?;
         files.insert(CORRUPT.to_owned(), b"This is not a model.".to_vec());
+        let swapped = swapped(&files["model-v1.onnx"])?;
+        files.insert(SWAPPED.to_owned(), swapped);
         make_restricted_namespace(&cluster, STORE)?;
         store::serve(&cluster, STORE, &files)?;
         let plugin = binary::build(&["kubectl-mlops"], false)?.swap_remove(0);

@@ -114,9 +114,9 @@ impl RolloutStrategy {
         .message("a step with pause waits for a person: remove hold, or remove pause")
 )]
 pub struct RolloutStep {
-    /// The share of requests that the new revision answers, in percent.
+    /// The share of requests that the new revision answers, in percent. Behind the last step it answers all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 100))]
+    #[schemars(range(min = 1, max = 99))]
     pub traffic: Option<i32>,
     /// The share of requests of which the new revision gets a copy, in percent; its answers reach nobody. They are
     /// compared with those of the revision before.
@@ -288,7 +288,7 @@ pub struct RolloutStatus {
     /// What the rollout waits for, when a person has to act.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<RolloutPause>,
-    /// What was measured in this step, against what is wanted.
+    /// What was measured last, in this step or the one before, against what is wanted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub checks: Vec<Check>,
@@ -304,6 +304,10 @@ pub struct RolloutStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub handled_action: Option<String>,
+    /// Why it was refused, when it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub action_refused: Option<String>,
 }
 
 /// Where a rollout stands.

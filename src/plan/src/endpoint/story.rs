@@ -21,6 +21,9 @@ pub(super) fn tell(
         (None, _) => format!("revision {stable} answers all requests"),
         (Some(candidate), _) => under_way(status, rollout, candidate, revisions),
     };
+    if let Some(refused) = &status.action_refused {
+        text += &format!(". The last word of a person was refused: {refused}");
+    }
     text.truncate(text.floor_char_boundary(4000));
     text
 }

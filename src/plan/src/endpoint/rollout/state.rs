@@ -134,6 +134,7 @@ impl Walk<'_> {
             Ok(action) => self.act(&action).err(),
             Err(message) => Some(message),
         };
+        self.status.action_refused.clone_from(&refused);
         match refused {
             None => self.tell(EventType::Normal, Reason::ActionTaken, format!("a person asked for: {text}")),
             Some(message) => {
@@ -210,7 +211,6 @@ impl Walk<'_> {
         let step = self.status.step.unwrap_or(1);
         self.status.step = Some(step.saturating_add(1).min(self.count() + 1));
         self.status.step_since = None;
-        self.status.checks.clear();
     }
 
     /// Gives the candidate up: all requests go to the stable revision at once.
@@ -241,6 +241,7 @@ impl Walk<'_> {
             checks: old.checks,
             rejected: old.rejected,
             handled_action: old.handled_action,
+            action_refused: old.action_refused,
             ..RolloutStatus::default()
         };
     }
@@ -295,6 +296,7 @@ impl Walk<'_> {
             direct,
             rejected: old.rejected,
             handled_action: old.handled_action,
+            action_refused: old.action_refused,
             ..RolloutStatus::default()
         };
     }
@@ -363,7 +365,6 @@ impl Walk<'_> {
         };
         (self.status.traffic, self.status.mirror) = (Some(shares.0), Some(shares.1));
         self.status.step_since = Some(self.now());
-        self.status.checks.clear();
         let (number, count) = (self.status.step.unwrap_or(1), self.count());
         let revision = self.status.candidate.clone().unwrap_or_default();
         if step.pause == Some(true) {
@@ -421,6 +422,7 @@ impl Walk<'_> {
                 self.fail(message.unwrap_or_default())
             }
             Verdict::Passed if over => {
+                self.tell_passed();
                 self.warn();
                 self.next_step();
                 true
@@ -444,6 +446,7 @@ impl Walk<'_> {
             _ => None,
         };
         let (Some(analysis), Some(measures)) = (&self.facts.rollout.analysis, measures) else {
+            self.status.checks.clear();
             return Verdict::Passed;
         };
         let candidate = self.status.candidate.clone().unwrap_or_default();
@@ -474,6 +477,17 @@ impl Walk<'_> {
         let open =
             self.status.checks.iter().filter(|it| counts(it) && it.outcome == CheckOutcome::Inconclusive);
         open.map(|check| format!("{}: {}", check.name, check.message)).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Tells by what a step has passed.
+    fn tell_passed(&mut self) {
+        let passed = self.status.checks.iter().filter(|it| it.outcome == CheckOutcome::Passed);
+        let said: Vec<String> = passed.map(|check| format!("{}: {}", check.name, check.message)).collect();
+        if !said.is_empty() {
+            let (number, count) = (self.status.step.unwrap_or(1), self.count());
+            let note = format!("step {number} of {count} has passed: {}", said.join("; "));
+            self.tell(EventType::Normal, Reason::RollingOut, note);
+        }
     }
 
     /// Tells of checks that failed and do not count.
