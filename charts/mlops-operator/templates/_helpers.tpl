@@ -20,6 +20,29 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
+{{- /* Short enough for the name of its second Service, which ends with -gateway-admin. */ -}}
+{{- define "mlops-operator.gatewayName" -}}
+{{- printf "%s-gateway" (include "mlops-operator.fullname" . | trunc 49 | trimSuffix "-") -}}
+{{- end -}}
+
+{{- /* The policies of Endpoints admit the pods of this name. */ -}}
+{{- define "mlops-operator.gatewaySelectorLabels" -}}
+app.kubernetes.io/name: mlops-gateway
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "mlops-operator.gatewayLabels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") }}
+{{ include "mlops-operator.gatewaySelectorLabels" . }}
+app.kubernetes.io/component: gateway
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{- define "mlops-operator.gatewayServiceAccountName" -}}
+{{- .Values.gateway.serviceAccount.existing | default (include "mlops-operator.gatewayName" .) -}}
+{{- end -}}
+
 {{- define "mlops-operator.serviceAccountName" -}}
 {{- .Values.serviceAccount.existing | default (include "mlops-operator.fullname" .) -}}
 {{- end -}}

@@ -45,6 +45,9 @@ pub enum Component {
     /// The model server.
     #[value(name = "mlops-model-server")]
     ModelServer,
+    /// The gateway.
+    #[value(name = "mlops-gateway")]
+    Gateway,
     /// The emulator of Azure, which runs the model server for its deployments. The chart does not know it.
     #[value(name = "arm-emulator")]
     ArmEmulator,
@@ -115,9 +118,9 @@ fn path_of(program: &str) -> String {
 
 impl Component {
     /// Every component.
-    pub const ALL: [Self; 3] = [Self::Operator, Self::ModelServer, Self::ArmEmulator];
+    pub const ALL: [Self; 4] = [Self::Operator, Self::ModelServer, Self::Gateway, Self::ArmEmulator];
     /// Those that the chart runs.
-    pub const CHART: [Self; 2] = [Self::Operator, Self::ModelServer];
+    pub const CHART: [Self; 3] = [Self::Operator, Self::ModelServer, Self::Gateway];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -129,6 +132,7 @@ impl Component {
         match self {
             Self::Operator => &["mlops-operator"],
             Self::ModelServer => &["mlops-model-server"],
+            Self::Gateway => &["mlops-gateway"],
             Self::ArmEmulator => &["arm-emulator", "mlops-model-server"],
         }
     }
@@ -138,6 +142,7 @@ impl Component {
         match self {
             Self::Operator => "mlops-operator.dev/operator",
             Self::ModelServer => "mlops-operator.dev/model-server",
+            Self::Gateway => "mlops-operator.dev/gateway",
             Self::ArmEmulator => "mlops-operator.dev/arm-emulator",
         }
     }
@@ -146,6 +151,9 @@ impl Component {
         match self {
             Self::Operator => "Serves machine-learning models on Kubernetes, declared as custom resources.",
             Self::ModelServer => "Serves one ONNX model with the Open Inference Protocol v2.",
+            Self::Gateway => {
+                "Routes inference requests to model servers: keys, split, mirror, capture, metrics."
+            }
             Self::ArmEmulator => {
                 "Answers as Azure Machine Learning does, for tests and for a laptop without Azure."
             }
@@ -154,7 +162,7 @@ impl Component {
 
     fn licenses(self) -> &'static str {
         match self {
-            Self::Operator => "Apache-2.0",
+            Self::Operator | Self::Gateway => "Apache-2.0",
             // ONNX Runtime comes along.
             Self::ModelServer | Self::ArmEmulator => "Apache-2.0 AND MIT",
         }

@@ -13,6 +13,9 @@ use xtask::tools::{self, Module};
 #[path = "chart/values.rs"]
 mod values;
 
+/// The name of the operator's objects.
+const NAME: &str = "mlops-mlops-operator";
+
 fn helm() -> &'static PathBuf {
     static HELM: OnceLock<PathBuf> = OnceLock::new();
     HELM.get_or_init(|| tools::ensure_only(&[Module::Helm]).unwrap().helm())
@@ -111,7 +114,7 @@ fn every_pod_satisfies_the_restricted_standard() {
         of_kind(&objects, "Deployment").into_iter().map(|object| &object["spec"]["template"]["spec"]);
     let pods: Vec<&Value> =
         deployments.chain(of_kind(&objects, "Pod").into_iter().map(|object| &object["spec"])).collect();
-    assert_eq!(pods.len(), 2);
+    assert_eq!(pods.len(), 3);
     for pod in pods {
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
         assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
@@ -147,6 +150,8 @@ fn a_value_out_of_bounds_is_refused() {
         json!({"otlpEndpoint": "collector:4318"}),
         json!({"otlpEndpoint": "https://collector:4318"}),
         json!({"replicas": 2, "leaderElection": false}),
+        json!({"gateway": {"captured": 0}}),
+        json!({"gateway": {"service": {"type": "ExternalName"}}}),
     ];
     for values in values {
         assert!(render("mlops-operator", &values, &[]).is_err(), "{values}");
@@ -157,9 +162,56 @@ fn a_value_out_of_bounds_is_refused() {
 fn traces_may_leave_through_the_network_policy() {
     for (endpoint, port) in [("http://collector.example:4318/base", 4318), ("http://collector.example", 80)] {
         let objects = objects(&json!({"otlpEndpoint": endpoint}));
-        let policy = of_kind(&objects, "NetworkPolicy")[0];
+        let policies = of_kind(&objects, "NetworkPolicy");
+        let policy = policies.iter().find(|policy| policy["metadata"]["name"] == NAME).unwrap();
         let rules = policy["spec"]["egress"].as_array().unwrap();
         assert!(rules.contains(&json!({"ports": [{"port": port}]})), "{policy}");
+    }
+}
+
+#[test]
+fn the_gateway_is_reached_by_callers_and_its_numbers_by_the_operator_alone_when_metrics_are_limited() {
+    let values = json!({
+        "networkPolicy": {"metricsFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]},
+        "gateway": {"tls": {"secretName": "cert"}},
+    });
+    let objects = objects(&values);
+    let named = |kind: &str, name: &str| {
+        let found = of_kind(&objects, kind).into_iter().find(|object| object["metadata"]["name"] == name);
+        found.unwrap().clone()
+    };
+    let gateway = format!("{NAME}-gateway");
+    let labels = json!({"app.kubernetes.io/name": "mlops-gateway", "app.kubernetes.io/instance": "mlops"});
+    let (deployment, policy) = (named("Deployment", &gateway), named("NetworkPolicy", &gateway));
+    assert_eq!(deployment["spec"]["selector"]["matchLabels"], labels);
+    assert_eq!(policy["spec"]["podSelector"]["matchLabels"], labels);
+    let ingress = &policy["spec"]["ingress"];
+    assert_eq!(ingress[0], json!({"ports": [{"port": "http"}, {"port": "https"}]}));
+    assert_eq!(ingress[1]["ports"], json!([{"port": "admin"}]));
+    let operator = &named("Deployment", NAME)["spec"]["selector"]["matchLabels"].clone();
+    assert_eq!(ingress[1]["from"].as_array().unwrap().len(), 2);
+    assert_eq!(ingress[1]["from"][1]["podSelector"]["matchLabels"], *operator);
+    let ports = named("Service", &gateway)["spec"]["ports"].clone();
+    assert_eq!((&ports[0]["port"], &ports[1]["port"]), (&json!(80), &json!(443)));
+    let admin = named("Service", &format!("{gateway}-admin"));
+    assert_eq!(
+        (&admin["spec"]["clusterIP"], &admin["spec"]["publishNotReadyAddresses"]),
+        (&json!("None"), &json!(true))
+    );
+    assert_eq!(admin["spec"]["selector"], labels);
+}
+
+#[test]
+fn without_the_gateway_nothing_of_it_is_left() {
+    let text = render("mlops-operator", &json!({"gateway": {"enabled": false}}), &[]).unwrap();
+    assert!(!text.contains("--gateway-") && !text.contains("mlops-gateway"), "{text}");
+}
+
+#[test]
+fn names_of_the_gateway_fit_whatever_the_release_is_called() {
+    let objects = objects(&json!({"fullnameOverride": "a".repeat(52)}));
+    for service in of_kind(&objects, "Service") {
+        assert!(service["metadata"]["name"].as_str().unwrap().len() <= 63, "{service}");
     }
 }
 

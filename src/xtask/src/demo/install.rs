@@ -1,6 +1,4 @@
 //! The operator on a cluster: images built and loaded, chart installed in a restricted namespace.
-use anyhow::Context as _;
-
 use super::kubectl::kubectl;
 use super::make_restricted_namespace;
 use crate::cluster::Cluster;
@@ -18,7 +16,8 @@ pub fn install(cluster: &Cluster) -> anyhow::Result<()> {
     progress::step("load the images into the cluster", || {
         images.iter().try_for_each(|image| cluster.load_image(&image.archive))
     })?;
-    let operator = images.first().context("no image of the operator was built")?;
+    let digests: Vec<&str> = images.iter().map(|image| image.digest.as_str()).collect();
+    let digest = digests.join("+");
     progress::step(
         "install the chart, in a namespace that enforces the Pod Security Standard restricted",
         || {
@@ -27,14 +26,14 @@ pub fn install(cluster: &Cluster) -> anyhow::Result<()> {
             let pending = "pending-install,pending-upgrade,pending-rollback";
             let left = format!("owner=helm,name={RELEASE},status in ({pending})");
             kubectl(cluster, NAMESPACE, &["delete", "secret", "-l", &left])?;
-            upgrade(cluster, &operator.digest, &[])
+            upgrade(cluster, &digest, &[])
         },
     )
 }
 
 /// Installs or upgrades the chart and waits until all of it is ready.
 ///
-/// The image keeps its tag from build to build, so that its digest, as an annotation, tells the pods apart.
+/// Images keep their tags from build to build, so that their digests, as an annotation, tell the pods apart.
 pub fn upgrade(cluster: &Cluster, digest: &str, more: &[&str]) -> anyhow::Result<()> {
     let chart = cache::repository().join("charts/mlops-operator");
     let mut helm = cluster.helm()?;
@@ -42,6 +41,8 @@ pub fn upgrade(cluster: &Cluster, digest: &str, more: &[&str]) -> anyhow::Result
     helm.args(["--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "3m"]);
     // The demo's models, and those of the journeys, lie in the cluster itself.
     helm.args(["--set-json", r#"modelSources.allowedHosts=["*.svc"]"#]);
-    helm.args(["--set-string", &format!("podAnnotations.mlops-operator\\.dev/image={digest}")]);
+    for pods in ["podAnnotations", "gateway.podAnnotations"] {
+        helm.args(["--set-string", &format!("{pods}.mlops-operator\\.dev/image={digest}")]);
+    }
     shell::output(helm.args(more)).map(drop)
 }
