@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use crate::exchange::{Ending, Recording};
+use crate::pool::Received;
 
 /// Any error of a body.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -121,7 +122,7 @@ impl Body for Lent {
 
 /// The body of a revision's answer.
 pub struct Outgoing {
-    body: Incoming,
+    body: Received,
     idle: Duration,
     // Most answers arrive with their heads, and need no clock.
     clock: Option<Pin<Box<Sleep>>>,
@@ -130,7 +131,7 @@ pub struct Outgoing {
 
 impl Outgoing {
     /// Watches a body to its end, and gives it up when nothing comes for so long.
-    pub fn new(body: Incoming, idle: Duration, ending: Ending) -> Self {
+    pub fn new(body: Received, idle: Duration, ending: Ending) -> Self {
         Self { body, idle, clock: None, ending }
     }
 }

@@ -101,7 +101,7 @@ fn largest(row: &[f64]) -> Option<usize> {
 }
 
 /// The elements of a tensor, nested or flat.
-pub(crate) fn leaves<'v>(value: &'v Value, into: &mut Vec<&'v Value>) {
+fn leaves<'v>(value: &'v Value, into: &mut Vec<&'v Value>) {
     match value {
         Value::Array(values) => values.iter().for_each(|value| leaves(value, into)),
         leaf => into.push(leaf),

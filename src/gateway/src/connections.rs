@@ -108,6 +108,7 @@ impl Connection {
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
             .max_buf_size(64 * 1024)
+            .writev(false)
             .http2()
             .timer(TokioTimer::new())
             .keep_alive_interval(HEAD_TIME)

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderMap, HeaderName};
 use http::{Method, Request, Response, Uri, Version};
-use hyper::body::Incoming;
 
 use crate::body::{Inbound, Lent, locked};
 use crate::metrics::Series;
+use crate::pool::{Lease, Received};
 use crate::table::Target;
 
 /// Headers between two neighbours, which no proxy passes on, and those that are made anew.
@@ -32,7 +32,7 @@ const PAUSE: Duration = Duration::from_millis(25);
 pub struct Head {
     /// The method.
     pub method: Method,
-    /// Where to.
+    /// The path and query.
     pub uri: Uri,
     /// The headers, without those between neighbours.
     pub headers: HeaderMap,
@@ -77,42 +77,45 @@ pub fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// Sends a request, again only when it could not connect: then not a byte was sent, and the body was not read.
+/// Sends a request. It is tried again only to connect: then not a byte was sent, and the body was not read.
 pub async fn send(
     target: &Target,
     series: &Series,
     retries: u32,
     head: Head,
     inbound: &Arc<Mutex<Inbound>>,
-) -> Result<Response<Incoming>, Trouble> {
-    let mut attempt = 0;
-    loop {
-        let request = head.clone().request(Lent::Streamed(Arc::clone(inbound)));
-        let error = match target.client().request(request).await {
-            Ok(response) => {
-                target.circuit.succeeded();
-                return Ok(response);
-            }
-            Err(error) => error,
-        };
-        if !error.is_connect() {
+) -> Result<Response<Received>, Trouble> {
+    let lease = connect(target, series, retries).await?;
+    match lease.send(head.request(Lent::Streamed(Arc::clone(inbound)))).await {
+        Ok(response) => {
+            target.circuit.succeeded();
+            Ok(response)
+        }
+        Err(error) => {
             let inbound = locked(inbound);
-            return Err(match (inbound.is_too_large, inbound.is_cut) {
+            Err(match (inbound.is_too_large, inbound.is_cut) {
                 (true, _) => Trouble::TooLarge,
                 (_, true) => Trouble::Cut,
                 _ => Trouble::Broken(deepest(&error)),
-            });
+            })
         }
+    }
+}
+
+async fn connect(target: &Target, series: &Series, retries: u32) -> Result<Lease, Trouble> {
+    let mut attempt = 0;
+    loop {
+        let error = match target.pool().lease().await {
+            Ok(lease) => return Ok(lease),
+            Err(error) => error,
+        };
         if target.circuit.failed(Instant::now()) {
             series.opened.inc();
-            tracing::warn!(
-                revision = target.revision,
-                error = deepest(&error),
-                "a revision can't be reached and is left alone"
-            );
+            let revision = &target.revision;
+            tracing::warn!(revision, error, "a revision can't be reached and is left alone");
         }
         if attempt == retries || target.circuit.is_open(Instant::now()) {
-            return Err(Trouble::Unreachable(deepest(&error)));
+            return Err(Trouble::Unreachable(error));
         }
         tokio::time::sleep(PAUSE * 2_u32.pow(attempt)).await;
         attempt += 1;

@@ -25,6 +25,7 @@ pub mod limit;
 pub mod metrics;
 pub mod mirror;
 pub mod pick;
+pub mod pool;
 pub mod proxy;
 pub mod registry;
 pub mod source;

@@ -74,7 +74,8 @@ async fn send(target: &Target, exchange: &Exchange) -> Option<(u16, Bytes)> {
     headers.remove(CONTENT_LENGTH);
     let head =
         Head { method: asked.method.clone(), uri: crate::proxy::uri(revision, &asked.path).ok()?, headers };
-    let response = target.client().request(head.request(Lent::Whole(Full::new(body)))).await.ok()?;
+    let response =
+        target.pool().lease().await.ok()?.send(head.request(Lent::Whole(Full::new(body)))).await.ok()?;
     let status = response.status().as_u16();
     let body = Limited::new(response.into_body(), MOST_KEPT).collect().await.ok()?;
     Some((status, body.to_bytes()))

@@ -264,7 +264,7 @@ pub(crate) fn uri(revision: &Revision, rest: &str) -> Result<Uri, Refusal> {
     let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
     let path = if path == "/score" { revision.score_path.as_deref().unwrap_or(path) } else { path };
     let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-    format!("http://{}{path}{query}", revision.address).parse().map_err(|_| {
+    format!("{path}{query}").parse().map_err(|_| {
         Refusal::new(StatusCode::BAD_REQUEST, "BadPath", "the path is malformed; encode it as URLs are")
     })
 }
@@ -364,9 +364,9 @@ mod tests {
             ready: true,
             score_path: None,
         };
-        assert_eq!(uri(&revision, "/score?x=1").unwrap(), "http://server:80/score?x=1");
+        assert_eq!(uri(&revision, "/score?x=1").unwrap(), "/score?x=1");
         revision.score_path = Some("/v2/models/m/infer".to_owned());
-        assert_eq!(uri(&revision, "/score").unwrap(), "http://server:80/v2/models/m/infer");
-        assert_eq!(uri(&revision, "/v2").unwrap(), "http://server:80/v2");
+        assert_eq!(uri(&revision, "/score").unwrap(), "/v2/models/m/infer");
+        assert_eq!(uri(&revision, "/v2").unwrap(), "/v2");
     }
 }

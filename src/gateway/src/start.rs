@@ -32,7 +32,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    // One thread needs nothing of what makes several share their work.
+    let runtime = match threads {
+        1 => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+        threads => tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build(),
+    };
     let result = runtime
         .map_err(|error| format!("failed to start threads: {error}; lower --threads"))
         .and_then(|runtime| runtime.block_on(serve(arguments)));
@@ -132,7 +136,9 @@ async fn serve(arguments: Arguments) -> Result<(), String> {
     }
     tokio::spawn(source(&arguments).await?.run(Arc::clone(&state)));
 
+    let sweeping = tokio::spawn(Arc::clone(&state).sweep());
     signals.next().await;
+    sweeping.abort();
     drain::drain(&state, &stop, &mut signals, Duration::from_secs(arguments.drain_seconds)).await;
     for listener in listeners {
         if !listener.await.unwrap_or(false) {

@@ -2,7 +2,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -13,6 +13,9 @@ use crate::metrics::Metrics;
 use crate::mirror::Mirrors;
 use crate::table::Table;
 use crate::token::Issuers;
+
+/// How often idle connections are looked at.
+const SWEEP: Duration = Duration::from_secs(5);
 
 /// The state of the process.
 pub struct State {
@@ -86,6 +89,16 @@ impl State {
             let after = after.map(|after| names(&after.route)).unwrap_or_default();
             for revision in names(&endpoint.route).difference(&after) {
                 self.metrics.forget(key, revision);
+            }
+        }
+    }
+
+    /// Closes connections to revisions that have been idle for long, for as long as the process lives.
+    pub async fn sweep(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            for endpoint in self.table.load_full().endpoints.values() {
+                endpoint.targets.iter().for_each(|target| target.sweep());
             }
         }
     }

@@ -4,22 +4,13 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Semaphore;
 
-use crate::body::Lent;
 use crate::circuit::Circuit;
 use crate::config::Route;
 use crate::limit::Limiter;
 use crate::metrics::{Metrics, Series, Shadow};
-
-/// The most idle connections to a revision.
-const IDLE: usize = 256;
-/// How long a connection may be idle: shorter than model servers keep theirs, so that they don't close one that is
-/// about to be used.
-const IDLE_TIME: Duration = Duration::from_secs(15);
+use crate::pool::Pool;
 
 /// The endpoints by their keys and by their hosts.
 #[derive(Default)]
@@ -60,7 +51,7 @@ pub struct Target {
     /// Its room.
     pub slots: Arc<Semaphore>,
     // All are made at the first request: most of ten thousand endpoints are idle.
-    client: OnceLock<Client<HttpConnector, Lent>>,
+    pool: OnceLock<Arc<Pool>>,
     numbers: Arc<Numbers>,
 }
 
@@ -125,7 +116,7 @@ impl Target {
             circuit_settings: circuit.clone(),
             circuit: Circuit::new(circuit.failures, Duration::from_millis(circuit.open_milliseconds)),
             slots: Arc::new(Semaphore::new(route.limits.in_flight as usize)),
-            client: OnceLock::new(),
+            pool: OnceLock::new(),
             numbers: Arc::default(),
         }
     }
@@ -138,18 +129,16 @@ impl Target {
             && self.circuit_settings == other.circuit_settings
     }
 
-    /// Its pool of connections.
-    pub fn client(&self) -> &Client<HttpConnector, Lent> {
-        self.client.get_or_init(|| {
-            let mut connector = HttpConnector::new();
-            connector.set_connect_timeout(Some(self.connect));
-            connector.set_nodelay(true);
-            Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(IDLE_TIME)
-                .pool_max_idle_per_host(IDLE.min(self.in_flight as usize))
-                .build(connector)
-        })
+    /// Its connections.
+    pub fn pool(&self) -> &Arc<Pool> {
+        self.pool.get_or_init(|| Pool::new(&self.address, self.connect, self.in_flight as usize))
+    }
+
+    /// Closes connections that have been idle for long.
+    pub fn sweep(&self) {
+        if let Some(pool) = self.pool.get() {
+            pool.sweep();
+        }
     }
 
     /// Its numbers.

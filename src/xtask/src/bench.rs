@@ -35,6 +35,19 @@ pub enum Arguments {
     },
     /// What the model server adds to ONNX Runtime's own time.
     ModelServer,
+    /// The gateway beside haproxy and nginx: requests for a second of a processor, time added at half load, the cost of
+    /// mirror and capture, memory with ten thousand endpoints. Built as for a release, which takes some minutes.
+    Gateway {
+        /// How often each is measured, in turn.
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+        /// How long each measurement takes.
+        #[arg(long, default_value_t = 2.0)]
+        seconds: f64,
+        /// Only compare requests for a second of a processor.
+        #[arg(long)]
+        brief: bool,
+    },
 }
 
 /// Runs one.
@@ -58,6 +71,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 (!without_idle).to_string(),
             ];
             shell::run(Command::new(bench).args(arguments))
+        }
+        Arguments::Gateway { rounds, seconds, brief } => {
+            let programs = image::binary::build(&["bench-gateway", "mlops-gateway"], true)?;
+            let bench = programs.first().context("cargo built no bench")?;
+            let arguments = [rounds.to_string(), seconds.to_string(), brief.to_string()];
+            // The proxies get the first processor.
+            shell::run(Command::new("taskset").args(["--cpu-list", "1"]).arg(bench).args(arguments))
         }
         Arguments::ModelServer => {
             let library = python::onnxruntime_library()?;

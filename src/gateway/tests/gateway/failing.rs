@@ -110,12 +110,14 @@ async fn an_answer_that_its_revision_cuts_off_is_a_failure_and_a_caller_that_goe
         });
         let gateway = Gateway::start(&document(&[revision], &json!({}))).await;
         let uri = format!("http://{}/endpoints/team/churn/score", gateway.address).parse().unwrap();
-        let answer = gateway.caller().client.get(uri).await.unwrap();
-        assert_eq!(answer.status().as_u16(), 200);
-        if is_cut {
-            assert!(answer.into_body().collect().await.is_err(), "the caller must notice");
-        } else {
-            drop(answer);
+        let answer = gateway.caller().client.get(uri).await;
+        match answer {
+            Ok(answer) if is_cut => {
+                assert!(answer.into_body().collect().await.is_err(), "the caller must notice")
+            }
+            // What was cut off before the head was on its way ends the connection.
+            Err(_) if is_cut => {}
+            answer => drop(answer.unwrap()),
         }
         let count = |class: &str| {
             let labels = format!("code=\"{class}\",endpoint=\"team/churn\",revision=\"a\"");
