@@ -1,6 +1,8 @@
 //! What two answers to the same request have in common: classes that agree, and how far numbers are apart.
 use serde_json::Value;
 
+use crate::tensor::Tensor;
+
 /// What a comparison found.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Comparison {
@@ -15,55 +17,57 @@ pub struct Comparison {
 /// Compares two answers in JSON: of the Open Inference Protocol by their outputs' names, others by their shape.
 /// Nothing when they can't be compared.
 pub fn compare(left: &[u8], right: &[u8]) -> Option<Comparison> {
-    let left: Value = serde_json::from_slice(left).ok()?;
-    let right: Value = serde_json::from_slice(right).ok()?;
     let mut found = Comparison::default();
-    match (left["outputs"].as_array(), right["outputs"].as_array()) {
-        (Some(left), Some(right)) => {
-            let mut probabilities = Comparison::default();
-            for output in left {
-                let other = right.iter().find(|other| other["name"] == output["name"])?;
-                tensor(output, other, &mut found, &mut probabilities)?;
-            }
-            // Labels are what the model itself decided; the largest probability stands in for them only without.
-            if found.predictions == 0 {
-                found.predictions = probabilities.predictions;
-                found.disagreements = probabilities.disagreements;
-            }
+    match (Tensor::outputs(left), Tensor::outputs(right)) {
+        (Some(left), Some(right)) => tensors(&left, &right, &mut found)?,
+        (None, None) => {
+            let left: Value = serde_json::from_slice(left).ok()?;
+            plain(&left, &serde_json::from_slice(right).ok()?, &mut found)?;
         }
-        (None, None) => plain(&left, &right, &mut found)?,
         _ => return None,
     }
     (found.predictions > 0 || found.distance.is_some()).then_some(found)
 }
 
-fn tensor(left: &Value, right: &Value, found: &mut Comparison, probabilities: &mut Comparison) -> Option<()> {
-    let (mut of_left, mut of_right) = (Vec::new(), Vec::new());
-    leaves(&left["data"], &mut of_left);
-    leaves(&right["data"], &mut of_right);
-    if of_left.len() != of_right.len() || left["shape"] != right["shape"] {
-        return None;
-    }
-    let kind = left["datatype"].as_str().unwrap_or_default();
-    if !kind.starts_with("FP") && kind != "BF16" {
-        for (left, right) in of_left.iter().zip(&of_right) {
-            class(found, left == right);
+fn tensors(left: &[Tensor<'_>], right: &[Tensor<'_>], found: &mut Comparison) -> Option<()> {
+    let mut rows = Vec::new();
+    for output in left {
+        let other = right.iter().find(|other| other.name == output.name)?;
+        let (of_left, of_right) = (output.values()?, other.values()?);
+        if of_left.len() != of_right.len() || output.shape != other.shape {
+            return None;
         }
-        return Some(());
+        if !output.datatype.starts_with("FP") && output.datatype != "BF16" {
+            for (left, right) in of_left.iter().zip(&of_right) {
+                class(found, is_same(left, right));
+            }
+            continue;
+        }
+        for (left, right) in of_left.iter().zip(&of_right) {
+            apart(found, number(left)?, number(right)?);
+        }
+        let width = output.shape.last().copied().filter(|width| *width >= 2 && output.shape.len() >= 2);
+        rows.extend(width.map(|width| (width as usize, of_left, of_right)));
     }
-    let numbers = |leaves: &[&Value]| leaves.iter().map(|leaf| leaf.as_f64()).collect::<Option<Vec<f64>>>();
-    let (of_left, of_right) = (numbers(&of_left)?, numbers(&of_right)?);
-    for (left, right) in of_left.iter().zip(&of_right) {
-        apart(found, *left, *right);
-    }
-    let width =
-        left["shape"].as_array().filter(|shape| shape.len() >= 2).and_then(|shape| shape.last()?.as_u64());
-    if let Some(width) = width.filter(|width| *width >= 2) {
-        for (left, right) in of_left.chunks(width as usize).zip(of_right.chunks(width as usize)) {
-            class(probabilities, largest(left) == largest(right));
+    // Labels are what the model itself decided; the largest probability stands in for them only without.
+    if found.predictions == 0 {
+        for (width, left, right) in rows {
+            for (left, right) in left.chunks(width).zip(right.chunks(width)) {
+                class(found, largest(left) == largest(right));
+            }
         }
     }
     Some(())
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.parse().ok()
+}
+
+/// Whether two values in JSON are the same, however they are written.
+fn is_same(left: &str, right: &str) -> bool {
+    let value = |text| serde_json::from_str::<Value>(text).ok();
+    left == right || value(left) == value(right)
 }
 
 fn plain(left: &Value, right: &Value, found: &mut Comparison) -> Option<()> {
@@ -96,16 +100,9 @@ fn apart(found: &mut Comparison, left: f64, right: f64) {
     found.distance = Some(found.distance.map_or(distance, |most| most.max(distance)));
 }
 
-fn largest(row: &[f64]) -> Option<usize> {
-    row.iter().enumerate().max_by(|left, right| left.1.total_cmp(right.1)).map(|(place, _)| place)
-}
-
-/// The elements of a tensor, nested or flat.
-fn leaves<'v>(value: &'v Value, into: &mut Vec<&'v Value>) {
-    match value {
-        Value::Array(values) => values.iter().for_each(|value| leaves(value, into)),
-        leaf => into.push(leaf),
-    }
+fn largest(row: &[&str]) -> Option<usize> {
+    let numbers = row.iter().map(|text| number(text).unwrap_or(f64::NEG_INFINITY)).enumerate();
+    numbers.max_by(|left, right| left.1.total_cmp(&right.1)).map(|(place, _)| place)
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ pub mod start;
 pub mod state;
 pub mod statistics;
 pub mod table;
+mod tensor;
 pub mod tls;
 pub mod token;
 

@@ -2,14 +2,12 @@
 //!
 //! Values are copied as they were written, and no number is read: with a hundred values a request that is a tenth of the
 //! cost of going through a tree of values.
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::exchange::Exchange;
+use crate::tensor::Tensor;
 
 type Masks = BTreeSet<String>;
 
@@ -48,7 +46,11 @@ enum Direction {
 
 /// A body as the text of rows of named columns.
 fn rows(body: &[u8], direction: Direction, masks: &Masks) -> Option<String> {
-    if let Some(rows) = Tensor::read(body, direction).and_then(|tensors| of_tensors(&tensors, masks)) {
+    let tensors = match direction {
+        Direction::Inputs => Tensor::inputs(body),
+        Direction::Outputs => Tensor::outputs(body),
+    };
+    if let Some(rows) = tensors.and_then(|tensors| of_tensors(&tensors, masks)) {
         return Some(rows);
     }
     let body: Value = serde_json::from_slice(body).ok()?;
@@ -62,45 +64,6 @@ fn unknown(body: &Value, masks: &Masks) -> Option<Value> {
     masks.is_empty().then(|| json!([body]))
 }
 
-/// A tensor of the Open Inference Protocol, with its values as they are written.
-#[derive(Deserialize)]
-struct Tensor<'b> {
-    #[serde(borrow)]
-    name: Cow<'b, str>,
-    shape: Vec<u64>,
-    #[serde(borrow)]
-    data: &'b RawValue,
-}
-
-impl<'b> Tensor<'b> {
-    fn read(body: &'b [u8], direction: Direction) -> Option<Vec<Self>> {
-        #[derive(Deserialize)]
-        struct Inputs<'b> {
-            #[serde(borrow)]
-            inputs: Vec<Tensor<'b>>,
-        }
-        #[derive(Deserialize)]
-        struct Outputs<'b> {
-            #[serde(borrow)]
-            outputs: Vec<Tensor<'b>>,
-        }
-        match direction {
-            Direction::Inputs => Some(serde_json::from_slice::<Inputs>(body).ok()?.inputs),
-            Direction::Outputs => Some(serde_json::from_slice::<Outputs>(body).ok()?.outputs),
-        }
-    }
-}
-
-/// The elements of a tensor, nested or flat.
-fn leaves<'b>(data: &'b RawValue, into: &mut Vec<&'b str>) -> Option<()> {
-    if !data.get().starts_with('[') {
-        into.push(data.get());
-        return Some(());
-    }
-    let values: Vec<&RawValue> = serde_json::from_str(data.get()).ok()?;
-    values.into_iter().try_for_each(|value| leaves(value, into))
-}
-
 /// The first dimension counts the rows, and a tensor of several numbers a row becomes as many columns, `name_0` and so
 /// on.
 fn of_tensors(tensors: &[Tensor<'_>], masks: &Masks) -> Option<String> {
@@ -108,8 +71,7 @@ fn of_tensors(tensors: &[Tensor<'_>], masks: &Masks) -> Option<String> {
     let mut columns = Vec::with_capacity(tensors.len());
     let mut names = BTreeSet::new();
     for (place, tensor) in tensors.iter().enumerate() {
-        let mut values = Vec::new();
-        leaves(tensor.data, &mut values)?;
+        let values = tensor.values()?;
         let rows = tensor.shape.first().map_or(Some(1), |rows| usize::try_from(*rows).ok())?;
         if place == 0 {
             count = rows;

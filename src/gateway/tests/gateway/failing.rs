@@ -113,7 +113,7 @@ async fn an_answer_that_its_revision_cuts_off_is_a_failure_and_a_caller_that_goe
         let answer = gateway.caller().client.get(uri).await;
         match answer {
             Ok(answer) if is_cut => {
-                assert!(answer.into_body().collect().await.is_err(), "the caller must notice")
+                assert!(answer.into_body().collect().await.is_err(), "the caller must notice");
             }
             // What was cut off before the head was on its way ends the connection.
             Err(_) if is_cut => {}

@@ -8,6 +8,7 @@ mod cluster;
 mod encrypted;
 mod failing;
 mod mirrors;
+mod pools;
 mod process;
 mod statistics;
 mod support;

@@ -58,15 +58,15 @@ impl Proxy {
         }
     }
 
-    /// The processor time of the process so far, the kernel's for it included.
-    pub(crate) fn cpu(&self) -> Result<Duration, Failure> {
+    /// The microseconds of the processor that the process has had so far, the kernel's for it included.
+    pub(crate) fn cpu(&self) -> Result<f64, Failure> {
         let line = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         // The name, in brackets, may hold spaces.
         let fields: Vec<&str> = line.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks =
             |place: usize| fields.get(place).and_then(|field| field.parse::<u64>().ok()).ok_or("no times");
         // Fields 14 and 15 of proc(5), in hundredths of a second.
-        Ok(Duration::from_millis(10 * (ticks(11)? + ticks(12)?)))
+        Ok(10_000.0 * (ticks(11)? + ticks(12)?) as f64)
     }
 
     /// The memory of the process in MiB.
