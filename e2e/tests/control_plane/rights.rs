@@ -93,8 +93,8 @@ pub(crate) async fn every_right_is_used_and_none_is_missing(context: &mut Contex
     let azure = Azure::start(context).await?;
     let mut options = azure.options_with(context.options_for(&context.namespace, &kubeconfig)?);
     // An operator of its own: with the lease, and with the default runtimes in the namespace that it watches.
-    options.arguments.push(format!("--operator-namespace={}", context.namespace));
-    options.arguments.push("--gateway-url=http://gateway.example".to_owned());
+    let own = format!("--operator-namespace={}", context.namespace);
+    options.arguments.extend([own, "--gateway-url=http://gateway.example".to_owned()]);
     options.arguments.retain(|it| !it.ends_with(e2e::plane::OPERATOR_NAMESPACE) && !it.contains("election"));
     for runtime in testkit::runtimes() {
         let body =

@@ -181,67 +181,6 @@ fn gateway_cases() -> Vec<Case> {
     ]
 }
 
-fn gateway_cases() -> Vec<Case> {
-    let digest = "image: mlops-operator.dev/gateway@sha256:0123";
-    vec![
-        case(
-            "gateway.enabled",
-            false,
-            Removes("--gateway-url=http://mlops-mlops-operator-gateway.mlops-system.svc"),
-        ),
-        case("gateway.image.registry", "r.example", Adds("image: r.example/gateway:")),
-        case("gateway.image.repository", "other", Adds("image: mlops-operator.dev/other:")),
-        case("gateway.image.tag", "dev", Adds("image: mlops-operator.dev/gateway:dev")),
-        case("gateway.image.digest", DIGEST, Adds(digest)),
-        case("gateway.replicas", 4, Adds("replicas: 4\n")),
-        case("gateway.autoscaling.enabled", true, Removes("replicas: 2\n")),
-        case("gateway.autoscaling.minReplicas", 3, Adds("minReplicas: 3\n")),
-        case("gateway.autoscaling.maxReplicas", 30, Adds("maxReplicas: 30\n")),
-        case("gateway.autoscaling.cpuPercent", 60, Adds("averageUtilization: 60\n")),
-        case("gateway.service.type", "LoadBalancer", Adds("type: LoadBalancer")),
-        case("gateway.service.annotations", json!({"a": "b"}), Adds("annotations:\n    a: b")),
-        case(
-            "gateway.tls.secretName",
-            "cert",
-            Adds("--gateway-url=https://mlops-mlops-operator-gateway.mlops-system.svc"),
-        ),
-        case("gateway.capture.secretName", "store", Adds("- secretRef:\n                name: store")),
-        case("gateway.drainSeconds", 60, Adds("terminationGracePeriodSeconds: 85\n")),
-        case("gateway.threads", 3, Adds("--threads=3")),
-        case("gateway.keptBytes", 1_000_000, Adds("--kept-bytes=1000000\n")),
-        case("gateway.mirrored", 9, Adds("--mirrored=9\n")),
-        case("gateway.captured", 99, Adds("--captured=99\n")),
-        case("gateway.logLevel", "info,access=off", Adds("--log-level=info,access=off")),
-        case(
-            "gateway.serviceAccount.existing",
-            "mine",
-            Removes("kind: ServiceAccount\nmetadata:\n  name: mlops-mlops-operator-gateway\n"),
-        ),
-        case("gateway.serviceAccount.annotations", json!({"a": "b"}), Adds("annotations:\n    a: b")),
-        case("gateway.podLabels", json!({"x": "z"}), Adds("labels:\n        x: z")),
-        case("gateway.podAnnotations", json!({"x": "z"}), Adds("annotations:\n        x: z")),
-        case("gateway.priorityClassName", "high", Adds("priorityClassName: high")),
-        case("gateway.resources.requests.cpu", "7m", Adds("cpu: 7m")),
-        case("gateway.resources.requests.memory", "7Mi", Adds("memory: 7Mi")),
-        case("gateway.resources.limits.memory", "700Mi", Adds("memory: 700Mi")),
-        case("gateway.nodeSelector", json!({"disk": "fast"}), Adds("nodeSelector:\n        disk: fast")),
-        case("gateway.tolerations", json!([{"operator": "Exists"}]), Adds("- operator: Exists")),
-        case("gateway.affinity", json!({"nodeAffinity": {}}), Adds("nodeAffinity: {}")),
-        case("gateway.topologySpreadConstraints", json!([{"maxSkew": 5}]), Adds("- maxSkew: 5")),
-        case(
-            "gateway.extraEnv",
-            json!([{"name": "A", "value": "b"}]),
-            Adds("- name: A\n              value: b"),
-        ),
-        case(
-            "gateway.extraVolumes",
-            json!([{"name": "v", "emptyDir": {}}]),
-            Adds("volumes:\n        - emptyDir: {}"),
-        ),
-        case("gateway.extraVolumeMounts", json!([{"name": "v", "mountPath": "/v"}]), Adds("- mountPath: /v")),
-    ]
-}
-
 fn pod_cases() -> Vec<Case> {
     vec![
         case("podLabels", json!({"x": "z"}), Adds("labels:\n        x: z")),
