@@ -76,6 +76,15 @@ fn used(context: &Context) -> anyhow::Result<BTreeSet<String>> {
     Ok(asked.chain(made.map(|it| format!("{} {} create", it.group, it.resource))).collect())
 }
 
+async fn default_runtimes(context: &Context) -> anyhow::Result<()> {
+    for runtime in testkit::runtimes() {
+        let body =
+            e2e::context::manifest("ServingRuntime", &runtime.name, &serde_json::to_value(&runtime.spec)?);
+        context.must("POST", &context.runtime(""), e2e::context::JSON, &body).await?;
+    }
+    Ok(())
+}
+
 /// Through the gateway and back, so that a routing document is made, changed and taken away.
 async fn through_the_gateway(context: &Context) -> anyhow::Result<()> {
     for routing in [json!({"queueTimeoutSeconds": 5}), json!({"queueTimeoutSeconds": 6}), Value::Null] {
@@ -96,11 +105,7 @@ pub(crate) async fn every_right_is_used_and_none_is_missing(context: &mut Contex
     let own = format!("--operator-namespace={}", context.namespace);
     options.arguments.extend([own, "--gateway-url=http://gateway.example".to_owned()]);
     options.arguments.retain(|it| !it.ends_with(e2e::plane::OPERATOR_NAMESPACE) && !it.contains("election"));
-    for runtime in testkit::runtimes() {
-        let body =
-            e2e::context::manifest("ServingRuntime", &runtime.name, &serde_json::to_value(&runtime.spec)?);
-        context.must("POST", &context.runtime(""), e2e::context::JSON, &body).await?;
-    }
+    default_runtimes(context).await?;
     let mut operator = Operator::start(options)?;
     let mut wanted = spec(1);
     wanted["scaling"] = json!({"minReplicas": 1, "maxReplicas": 3});
