@@ -296,6 +296,10 @@ pub struct RolloutStatus {
     /// `retry`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<Rejected>,
+    /// The revisions that were stable before, the last one first: a person may go back to those that still exist.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 128)))]
+    pub proven: Vec<String>,
     /// Whether the candidate was stable before, and takes over without steps.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub direct: bool,
@@ -334,6 +338,10 @@ pub struct RolloutPause {
     pub cause: PauseCause,
     /// Since when.
     pub since: Time,
+    /// What failed, or is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 2048))]
+    pub message: String,
 }
 
 /// Who or what asked for a pause.

@@ -190,8 +190,10 @@ fn no_way_back(rollout: &RolloutStatus, revisions: &[Revision], to: Option<&str>
     if under_way && to.is_none_or(|to| to == rollout.stable) {
         return None;
     }
-    let others: Vec<&Revision> =
-        revisions.iter().filter(|revision| revision.name != rollout.stable).collect();
+    // Only what was stable before has proven itself.
+    let is_proven =
+        |it: &&Revision| it.name != rollout.stable && rollout.proven.iter().any(|name| *name == it.name);
+    let others: Vec<&Revision> = revisions.iter().filter(is_proven).collect();
     // The wanted revision stands first; without a name, nobody goes back to that one.
     let wanted = revisions.first().map(|revision| revision.name.as_str());
     let found = match to {
@@ -205,9 +207,12 @@ fn no_way_back(rollout: &RolloutStatus, revisions: &[Revision], to: Option<&str>
     Some(match (to, known.as_slice()) {
         (Some(to), _) if to == rollout.stable => format!("revision {to} answers all requests already"),
         (_, []) => {
-            "no other revision is left; raise spec.rollout.revisionHistoryLimit to keep more".to_owned()
+            "no revision that was stable before is left; spec.rollout.revisionHistoryLimit says how many are kept"
+                .to_owned()
         }
-        (Some(to), known) => format!("there is no revision {to}; name one of {} with --to", known.join(", ")),
+        (Some(to), known) => {
+            format!("{to} is no revision that was stable before; name one of {} with --to", known.join(", "))
+        }
         (None, known) => format!("name the revision with --to: {}", known.join(", ")),
     })
 }

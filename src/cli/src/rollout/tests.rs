@@ -100,7 +100,8 @@ pub(super) fn completed() -> Endpoint {
         share(revision("aaaa1111", 8, "Retired", (0, 0)), 0),
     ]);
     let message = "revision churn-bbbb2222 answers all requests";
-    let done = json!({"phase": "Completed", "since": SINCE, "message": message, "stable": "churn-bbbb2222"});
+    let done = json!({"phase": "Completed", "since": SINCE, "message": message, "stable": "churn-bbbb2222",
+        "proven": ["churn-aaaa1111"]});
     rollout(&conditions, &revisions, &done)
 }
 

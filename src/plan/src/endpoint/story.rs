@@ -46,12 +46,8 @@ fn under_way(
         let why = match pause.cause {
             PauseCause::Step => "the step waits for a person".to_owned(),
             PauseCause::Person => "a person paused it".to_owned(),
-            PauseCause::Failure => {
-                format!("it failed{}, and rollout.onFailure is Pause", told(status, CheckOutcome::Failed))
-            }
-            PauseCause::Inconclusive => {
-                format!("it came to no verdict{}", told(status, CheckOutcome::Inconclusive))
-            }
+            PauseCause::Failure => format!("it failed, and rollout.onFailure is Pause: {}", pause.message),
+            PauseCause::Inconclusive => format!("it came to no verdict: {}", pause.message),
         };
         let who = "whoever may patch this Endpoint says resume, skip-step, promote or abort";
         return format!("revision {candidate} waits in {head}: {why}; {who}");

@@ -285,6 +285,30 @@ fn a_person_goes_back_without_steps_and_the_next_change_rolls_out_again() {
 }
 
 #[test]
+fn a_person_goes_back_only_to_what_was_stable() {
+    let fixture = endpoint("churn").canary(&json!([{"traffic": 50, "hold": "5m"}]));
+    let mut world = ready(fixture.analysis(&json!({"minRequests": 100, "maxErrorRate": 0.01})));
+    let first = rollout(&world).stable;
+    new_model(&mut world, 2);
+    settle(&mut world, &[]);
+    let worse = rollout(&world).candidate.unwrap();
+    say(&mut world, "abort");
+    settle(&mut world, &[]);
+    new_model(&mut world, 3);
+    settle(&mut world, &[]);
+    say(&mut world, "promote");
+    settle(&mut world, &[]);
+    assert_ne!(rollout(&world).stable, first);
+    say(&mut world, &format!("rollback={worse}"));
+    settle(&mut world, &[]);
+    let refused = rollout(&world).action_refused.unwrap();
+    assert!(refused.contains(&first) && !refused.contains(&worse), "{refused}");
+    say(&mut world, "rollback");
+    settle(&mut world, &[]);
+    assert_eq!(rollout(&world).stable, first, "{worse} was made later, and never proven");
+}
+
+#[test]
 fn old_revisions_are_kept_as_long_as_the_history_says() {
     let mut world = ready(endpoint("churn").canary(&json!([{"traffic": 50}])));
     for version in 2..7 {

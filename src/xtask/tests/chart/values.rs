@@ -157,6 +157,11 @@ fn gateway_cases() -> Vec<Case> {
             Removes("kind: ServiceAccount\nmetadata:\n  name: mlops-mlops-operator-gateway\n"),
         ),
         case("gateway.serviceAccount.annotations", json!({"a": "b"}), Adds("annotations:\n    a: b")),
+    ]
+}
+
+fn gateway_pod_cases() -> Vec<Case> {
+    vec![
         case("gateway.podLabels", json!({"x": "z"}), Adds("labels:\n        x: z")),
         case("gateway.podAnnotations", json!({"x": "z"}), Adds("annotations:\n        x: z")),
         case("gateway.priorityClassName", "high", Adds("priorityClassName: high")),
@@ -227,10 +232,18 @@ fn metrics_cases() -> Vec<Case> {
 }
 
 fn cases() -> Vec<Case> {
-    [image_cases(), operator_cases(), gateway_cases(), azure_cases(), pod_cases(), metrics_cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        image_cases(),
+        operator_cases(),
+        gateway_cases(),
+        gateway_pod_cases(),
+        azure_cases(),
+        pod_cases(),
+        metrics_cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The values that set one path; an object of monitoring is enabled when another of its values is tried.

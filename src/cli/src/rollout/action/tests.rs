@@ -68,8 +68,8 @@ fn a_rollback_to_an_unknown_revision_names_those_that_are_kept() {
         |endpoint: &Endpoint, revision: &str| refusal(endpoint, &Action::Rollback(Some(revision.to_owned())));
     assert_eq!(
         to(&completed(), "churn-cccc3333").unwrap(),
-        "there is no revision churn-cccc3333; name one of churn-aaaa1111 (https://models.example/churn-8.onnx) \
-         with --to"
+        "churn-cccc3333 is no revision that was stable before; name one of churn-aaaa1111 \
+         (https://models.example/churn-8.onnx) with --to"
     );
     assert_eq!(to(&completed(), "churn-aaaa1111"), None);
     assert_eq!(
@@ -79,7 +79,7 @@ fn a_rollback_to_an_unknown_revision_names_those_that_are_kept() {
     assert_eq!(to(&canary(), "churn-aaaa1111"), None);
     assert_eq!(
         refusal(&rolled_back(), &Action::Rollback(None)).unwrap(),
-        "name the revision with --to: churn-bbbb2222 (https://models.example/churn-9.onnx)"
+        "no revision that was stable before is left; spec.rollout.revisionHistoryLimit says how many are kept"
     );
 }
 

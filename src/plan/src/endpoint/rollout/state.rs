@@ -17,6 +17,8 @@ use super::evidence::Evidence;
 use super::judge::{self, Measures, Verdict};
 use crate::step::{Event, EventType, Next};
 
+/// How many revisions that were stable are remembered.
+const PROVEN: usize = 16;
 /// How often a rollout is looked at while it is judged.
 const PERIOD: Duration = Duration::from_secs(5);
 
@@ -112,7 +114,13 @@ impl Walk<'_> {
         let stable = selected.or_else(most).unwrap_or_else(|| self.facts.wanted.to_owned());
         let handled_action = self.status.handled_action.take();
         let rejected = self.status.rejected.take();
-        self.status = RolloutStatus { stable, handled_action, rejected, ..RolloutStatus::default() };
+        let proven = std::mem::take(&mut self.status.proven);
+        self.status = RolloutStatus { stable, handled_action, rejected, proven, ..RolloutStatus::default() };
+    }
+
+    fn pause(&self, cause: PauseCause, message: &str) -> RolloutPause {
+        let message = message.get(..message.floor_char_boundary(2048)).unwrap_or_default().to_owned();
+        RolloutPause { cause, since: self.now(), message }
     }
 
     fn now(&self) -> Time {
@@ -148,7 +156,7 @@ impl Walk<'_> {
         let nothing = || Err("no rollout is under way".to_owned());
         match action {
             Action::Pause if under_way && self.status.pause.is_none() => {
-                self.status.pause = Some(RolloutPause { cause: PauseCause::Person, since: self.now() });
+                self.status.pause = Some(self.pause(PauseCause::Person, ""));
             }
             Action::Resume => match self.status.pause.take() {
                 Some(pause) if pause.cause == PauseCause::Person => {}
@@ -180,19 +188,18 @@ impl Walk<'_> {
             self.reject("a person went back to the revision before".to_owned());
             return Ok(());
         }
-        let mut others: Vec<(&String, &RevisionFacts)> =
-            self.facts.revisions.iter().filter(|(name, _)| **name != self.status.stable).collect();
-        others.sort_by(|left, right| right.1.created.cmp(&left.1.created));
+        let is_there = |it: &&String| **it != self.status.stable && self.facts.revisions.contains_key(*it);
+        let mut proven = self.status.proven.iter().filter(is_there);
         let found = match revision {
-            Some(revision) => others.iter().find(|(name, _)| name.as_str() == revision),
-            None => others.iter().find(|(name, _)| **name != wanted),
+            Some(revision) => proven.clone().find(|it| it.as_str() == revision),
+            None => proven.clone().find(|it| **it != wanted),
         };
-        let Some(revision) = found.map(|(name, _)| (*name).clone()) else {
-            let names: Vec<&str> = others.iter().map(|(name, _)| name.as_str()).collect();
+        let Some(revision) = found.cloned() else {
+            let names: Vec<&str> = proven.by_ref().map(String::as_str).collect();
             return Err(match names.as_slice() {
-                [] => "no revision from before is left; raise rollout.revisionHistoryLimit to keep more"
+                [] => "no revision that was stable before is left; rollout.revisionHistoryLimit says how many are kept"
                     .to_owned(),
-                names => format!("there is no such revision; name one of {}", names.join(", ")),
+                names => format!("name one of the revisions that were stable before: {}", names.join(", ")),
             });
         };
         let message = format!("a person went back to revision {revision}");
@@ -242,6 +249,7 @@ impl Walk<'_> {
             rejected: old.rejected,
             handled_action: old.handled_action,
             action_refused: old.action_refused,
+            proven: old.proven,
             ..RolloutStatus::default()
         };
     }
@@ -297,6 +305,7 @@ impl Walk<'_> {
             rejected: old.rejected,
             handled_action: old.handled_action,
             action_refused: old.action_refused,
+            proven: old.proven,
             ..RolloutStatus::default()
         };
     }
@@ -368,7 +377,7 @@ impl Walk<'_> {
         let (number, count) = (self.status.step.unwrap_or(1), self.count());
         let revision = self.status.candidate.clone().unwrap_or_default();
         if step.pause == Some(true) {
-            self.status.pause = Some(RolloutPause { cause: PauseCause::Step, since: self.now() });
+            self.status.pause = Some(self.pause(PauseCause::Step, ""));
             let note = format!("step {number} of {count}: the rollout of {revision} waits for a person");
             self.tell(EventType::Normal, Reason::AwaitingPerson, note);
             return true;
@@ -462,9 +471,9 @@ impl Walk<'_> {
         let hold = self.step().and_then(|step| step.hold.as_deref().map(super::hold)).unwrap_or_default();
         let limit = hold + Duration::from_secs(u64::try_from(limit).unwrap_or_default());
         if over && self.elapsed() >= limit {
-            self.status.pause = Some(RolloutPause { cause: PauseCause::Inconclusive, since: self.now() });
-            let note =
-                format!("step {} came to no verdict: {}", self.status.step.unwrap_or(1), self.open_checks());
+            let open = self.open_checks();
+            let note = format!("step {} came to no verdict: {open}", self.status.step.unwrap_or(1));
+            self.status.pause = Some(self.pause(PauseCause::Inconclusive, &open));
             self.tell(EventType::Warning, Reason::AwaitingPerson, note);
             return true;
         }
@@ -503,7 +512,7 @@ impl Walk<'_> {
     /// The candidate is worse than wanted; whether to go on.
     fn fail(&mut self, message: String) -> bool {
         if self.facts.rollout.on_failure == OnFailure::Pause && !self.status.direct {
-            self.status.pause = Some(RolloutPause { cause: PauseCause::Failure, since: self.now() });
+            self.status.pause = Some(self.pause(PauseCause::Failure, &message));
             self.tell(EventType::Warning, Reason::AwaitingPerson, format!("the rollout failed: {message}"));
             return true;
         }
@@ -516,6 +525,9 @@ impl Walk<'_> {
         let Some(candidate) = self.status.candidate.take() else { return };
         let before = std::mem::replace(&mut self.status.stable, candidate);
         let note = format!("revision {} answers all requests, in place of {before}", self.status.stable);
+        self.status.proven.retain(|it| *it != before && *it != self.status.stable);
+        self.status.proven.insert(0, before);
+        self.status.proven.truncate(PROVEN);
         self.tell(EventType::Normal, Reason::Promoted, note);
         // A person's rollback keeps what the spec asks for rejected.
         let phase =
