@@ -30,6 +30,7 @@ const TOGETHER: &[Case] = cases![
     failing::image_that_can_not_be_pulled_keeps_the_revision_before_serving,
     failing::too_little_memory_keeps_the_revision_before_serving,
     rollouts::a_worse_model_is_given_up_and_a_person_has_the_last_word,
+    rollouts::an_endpoint_without_requests_has_no_pod_and_the_first_request_brings_one,
     rollouts::a_better_model_takes_over_step_by_step_without_a_failed_request,
     serving::every_version_rolls_over_without_a_failed_request,
     failing::model_of_another_digest_keeps_the_revision_before_serving,

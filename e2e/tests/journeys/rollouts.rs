@@ -154,3 +154,33 @@ pub(crate) async fn a_worse_model_is_given_up_and_a_person_has_the_last_word(
     load.wait_for(20, Duration::from_secs(30))?;
     without_failure(&load.stop())
 }
+
+/// Without requests there is no pod; the first request waits for one, and is answered.
+pub(crate) async fn an_endpoint_without_requests_has_no_pod_and_the_first_request_brings_one(
+    journey: &Journey<'_>,
+) -> anyhow::Result<()> {
+    let mut spec = journey.spec("model-v1.onnx")?;
+    let target = json!({"concurrency": 4, "idleSeconds": 5});
+    spec["scaling"] = json!({"minReplicas": 0, "maxReplicas": 2, "target": target});
+    journey.apply(&spec).await?;
+    journey
+        .until("an Endpoint without pods", |it| {
+            let scaling = it.status.as_ref().and_then(|status| status.scaling.as_ref());
+            scaling.is_some_and(|scaling| scaling.replicas == 0) && says(it, "Ready", "True", None)
+        })
+        .await?;
+    until("the end of the last pod", PATIENCE, async || {
+        let left = journey.pods().list(&ListParams::default()).await?.items.len();
+        Ok(if left == 0 { Ok(()) } else { Err(format!("{left} pods")) })
+    })
+    .await?;
+    let endpoint = journey.endpoints().get(NAME).await?;
+    ensure!(says(&endpoint, "Serving", "True", None), "whoever asks is answered");
+    // It waits in the gateway while the pod starts.
+    let load = load(journey, &["1"])?;
+    load.wait_for(200, Duration::from_secs(60))?;
+    without_failure(&load.stop())?;
+    let pods = journey.pods().list(&ListParams::default()).await?.items.len();
+    ensure!((1..=2).contains(&pods), "{pods} pods");
+    Ok(())
+}
