@@ -178,7 +178,7 @@ pub(crate) async fn an_endpoint_without_requests_has_no_pod_and_the_first_reques
     ensure!(says(&endpoint, "Serving", "True", None), "whoever asks is answered");
     // It waits in the gateway while the pod starts.
     let load = load(journey, &["1"])?;
-    load.wait_for(200, Duration::from_secs(60))?;
+    load.wait_for(200, Duration::from_mins(1))?;
     without_failure(&load.stop())?;
     let pods = journey.pods().list(&ListParams::default()).await?.items.len();
     ensure!((1..=2).contains(&pods), "{pods} pods");

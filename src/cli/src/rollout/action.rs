@@ -191,8 +191,7 @@ fn no_way_back(rollout: &RolloutStatus, revisions: &[Revision], to: Option<&str>
         return None;
     }
     // Only what was stable before has proven itself.
-    let is_proven =
-        |it: &&Revision| it.name != rollout.stable && rollout.proven.contains(&it.name);
+    let is_proven = |it: &&Revision| it.name != rollout.stable && rollout.proven.contains(&it.name);
     let others: Vec<&Revision> = revisions.iter().filter(is_proven).collect();
     // The wanted revision stands first; without a name, nobody goes back to that one.
     let wanted = revisions.first().map(|revision| revision.name.as_str());
