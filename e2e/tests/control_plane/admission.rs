@@ -134,6 +134,10 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
             ),
             "each of analysis.queries needs max or min",
         ),
+        (
+            json!({"target": {"type": "ManagedOnline", "workspaceRef": {"name": "dev"}}, "rollout": {"strategy": "BlueGreen"}}),
+            "rollout.strategy BlueGreen and Canary apply to the target Kubernetes",
+        ),
         (json!({"auth": {"mode": "AMLToken"}}), "auth.mode must be AadToken with the target ManagedBatch"),
         (json!({"auth": {"mode": "AadToken"}}), "auth.token goes with auth.mode AadToken"),
         (json!({"export": {"secret": "keys"}}), "spec.export"),

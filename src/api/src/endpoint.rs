@@ -84,8 +84,8 @@ pub use traffic::{Capture, CaptureStore, RateLimit, Routing};
     validation = Rule::new("self.target.type == 'Kubernetes' || !has(self.rollout.analysis)")
         .message("rollout.analysis applies to the target Kubernetes, where the inference gateway measures")
         .field_path(".rollout"),
-    validation = Rule::new("self.target.type in ['Kubernetes', 'ManagedOnline'] || !(self.rollout.strategy in ['BlueGreen', 'Canary'])")
-        .message("rollout.strategy BlueGreen and Canary apply to the targets Kubernetes and ManagedOnline")
+    validation = Rule::new("self.target.type == 'Kubernetes' || !(self.rollout.strategy in ['BlueGreen', 'Canary'])")
+        .message("rollout.strategy BlueGreen and Canary apply to the target Kubernetes; in Azure, a new revision gets all requests once it can answer, or copies by target.mirrorTraffic")
         .field_path(".rollout"),
     validation = Rule::new("self.target.type == 'Kubernetes' || !has(self.container) || !(has(self.container.image) || has(self.container.command) || has(self.container.args))")
         .message("container.image, command and args apply to the target Kubernetes: use target.environment in Azure")

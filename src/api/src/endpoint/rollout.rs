@@ -42,7 +42,7 @@ pub struct Rollout {
     /// What happens when the new revision fails.
     #[serde(default)]
     pub on_failure: OnFailure,
-    /// How many revisions from before are kept without pods, so that a person can go back to them.
+    /// How many revisions that were stable before are kept without pods, so that a person can go back to them.
     #[serde(default = "revision_history_limit")]
     #[schemars(range(min = 0, max = 10))]
     pub revision_history_limit: i32,

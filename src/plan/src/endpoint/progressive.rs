@@ -285,19 +285,22 @@ impl<'a> Scenery<'a> {
     /// Revisions that are older than those that are kept.
     fn forgotten(&self, rollout: &RolloutStatus) -> Vec<Step> {
         let is_needed = |name: &String| *name == rollout.stable || rollout.candidate.as_ref() == Some(name);
-        let mut retired: Vec<(&String, &RevisionFacts)> = self
-            .revisions
-            .iter()
-            .filter(|(name, facts)| !is_needed(name) && facts.wanted == 0 && facts.replicas == 0)
-            .collect();
-        retired.sort_by(|left, right| right.1.created.cmp(&left.1.created).then(left.0.cmp(right.0)));
-        let keep = usize::try_from(self.world.endpoint.spec.rollout.revision_history_limit).unwrap_or(0);
+        let is_retired = |name: &String, facts: &RevisionFacts| {
+            !is_needed(name) && facts.wanted == 0 && facts.replicas == 0
+        };
+        let limit = usize::try_from(self.world.endpoint.spec.rollout.revision_history_limit).unwrap_or(0);
+        let is_there = |name: &&String| self.revisions.contains_key(*name) && !is_needed(name);
+        // Only what was stable is worth going back to; what was rejected last may be tried again.
+        let mut kept: Vec<&String> = rollout.proven.iter().filter(is_there).take(limit).collect();
+        kept.extend(rollout.rejected.as_ref().map(|it| &it.revision));
         let mut steps = Vec::new();
-        for (name, _) in retired.into_iter().skip(keep) {
-            let why = "newer revisions are kept in its place";
-            steps.extend(
-                self.deployments.get(name).map(|it| delete(self.valid, ChildKind::Deployment, it, why)),
-            );
+        for (name, facts) in &self.revisions {
+            if is_retired(name, facts) && !kept.contains(&name) {
+                let why = "it is not kept to go back to";
+                steps.extend(
+                    self.deployments.get(name).map(|it| delete(self.valid, ChildKind::Deployment, it, why)),
+                );
+            }
         }
         let services = self.world.further.iter().filter(|(kind, seen)| {
             *kind == ChildKind::Service && is_ours(seen, self.valid) && !seen.deleting

@@ -294,11 +294,17 @@ fn a_person_goes_back_only_to_what_was_stable() {
     let worse = rollout(&world).candidate.unwrap();
     say(&mut world, "abort");
     settle(&mut world, &[]);
-    new_model(&mut world, 3);
-    settle(&mut world, &[]);
+    for version in 3..7 {
+        pass(&mut world, 60);
+        new_model(&mut world, version);
+        settle(&mut world, &[]);
+    }
     say(&mut world, "promote");
     settle(&mut world, &[]);
+    pass(&mut world, 60);
+    settle(&mut world, &[]);
     assert_ne!(rollout(&world).stable, first);
+    assert_eq!(pods(&world).len(), 2, "what was never stable is not kept in place of what was");
     say(&mut world, &format!("rollback={worse}"));
     settle(&mut world, &[]);
     let refused = rollout(&world).action_refused.unwrap();
