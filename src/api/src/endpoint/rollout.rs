@@ -227,9 +227,11 @@ pub struct AnalysisQuery {
     pub query: String,
     /// The largest answer that is good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1e15, max = 1e15))]
     pub max: Option<f64>,
     /// The smallest answer that is good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1e15, max = 1e15))]
     pub min: Option<f64>,
     /// How much it counts.
     #[serde(default)]
