@@ -311,8 +311,8 @@ pub struct Auth {
     /// The kind of proof.
     pub mode: AuthMode,
     /// The Secret of this namespace with the keys, for the mode `Key` on this cluster: `primaryKey` and, so that one
-    /// can be replaced without a gap, `secondaryKey`. Without it, the operator makes the Secret `NAME-keys`, and a key
-    /// that is removed from it is made anew.
+    /// can be replaced without a gap, `secondaryKey`. Without it, the Secret `NAME-keys`. A change is seen within half a
+    /// minute; the chart's value `azure.secrets` lets the operator read Secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,
     /// The tokens that are taken, for the mode `AadToken` on this cluster.
