@@ -13,6 +13,7 @@ pub mod azure;
 pub mod install;
 pub mod kubectl;
 pub mod load;
+pub mod rollout;
 pub mod rows;
 pub mod store;
 
@@ -72,6 +73,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         compare(&rows, &url, "1")
     })?;
     roll_over(&cluster, &rows, &url)?;
+    rollout::run(&cluster, &rows, arguments.context.is_some())?;
     in_azure(&cluster, arguments, &rows)?;
     say_what_is_next(&cluster, arguments, address.base())
 }
@@ -126,25 +128,31 @@ fn show(comparison: &Comparison, version: &str, tolerance: f64) -> anyhow::Resul
 
 /// Replaces the model while clients ask without a pause, and fails if one of their requests does.
 fn roll_over(cluster: &Cluster, rows: &Rows, url: &str) -> anyhow::Result<()> {
-    let load = Load::start(rows, url, &["1", "2"])?;
     let title = "roll version 2 out while clients keep asking, over kept and over new connections";
-    let rolled = progress::step(title, || {
-        load.wait_for(200, Duration::from_secs(30))?;
-        let file = cache::repository().join("config/models/breast-cancer/model-v2.onnx");
-        let model = json!({
-            "uri": format!("http://{}.{NAMESPACE}.svc/model-v2.onnx", store::NAME),
-            "digest": digest(&file)?,
-        });
-        let patch = json!({"spec": {"model": model}}).to_string();
-        let endpoint = format!("endpoint.mlops-operator.dev/{ENDPOINT}");
-        kubectl(cluster, NAMESPACE, &["patch", &endpoint, "--type=merge", "--patch", &patch])?;
+    under_load(rows, url, title, || {
+        ask_for_version_2(cluster, ENDPOINT)?;
         wait_until_ready(cluster, ENDPOINT)?;
         wait_until_old_pods_are_gone(cluster)
+    })?;
+    compare(rows, url, "2")
+}
+
+/// Does something while clients ask for both versions, and fails if one of their requests does.
+fn under_load(
+    rows: &Rows,
+    url: &str,
+    title: &str,
+    work: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let load = Load::start(rows, url, &["1", "2"])?;
+    let worked = progress::step(title, || {
+        load.wait_for(200, Duration::from_secs(30))?;
+        work()
     });
     let outcome = load.stop();
-    rolled?;
+    worked?;
     eprintln!(
-        "    {} requests during the rollout: {} answered by version 1, {} by version 2, {} failed",
+        "    {} requests meanwhile: {} answered by version 1, {} by version 2, {} failed",
         outcome.requests(),
         outcome.answers("1"),
         outcome.answers("2"),
@@ -156,7 +164,19 @@ fn roll_over(cluster: &Cluster, rows: &Rows, url: &str) -> anyhow::Result<()> {
     if outcome.answers("1") == 0 || outcome.answers("2") == 0 {
         bail!("the load did not see both versions, so that it shows nothing");
     }
-    compare(rows, url, "2")
+    Ok(())
+}
+
+/// Changes the model of an Endpoint to its second version.
+fn ask_for_version_2(cluster: &Cluster, endpoint: &str) -> anyhow::Result<()> {
+    let file = cache::repository().join("config/models/breast-cancer/model-v2.onnx");
+    let model = json!({
+        "uri": format!("http://{}.{NAMESPACE}.svc/model-v2.onnx", store::NAME),
+        "digest": digest(&file)?,
+    });
+    let patch = json!({"spec": {"model": model}}).to_string();
+    let endpoint = format!("endpoint.mlops-operator.dev/{endpoint}");
+    kubectl(cluster, NAMESPACE, &["patch", &endpoint, "--type=merge", "--patch", &patch]).map(drop)
 }
 
 fn wait_until_old_pods_are_gone(cluster: &Cluster) -> anyhow::Result<()> {
@@ -210,7 +230,9 @@ fn say_what_is_next(cluster: &Cluster, arguments: &Arguments, base: &str) -> any
         say(&format!("  cargo xtask cluster down --name {}", arguments.name));
     } else {
         say("To remove what the demo added:");
-        say("  kubectl delete -f config/demo/azure.yaml -f config/samples/endpoint.yaml");
+        say(
+            "  kubectl delete -f config/demo/azure.yaml -f config/demo/canary.yaml -f config/samples/endpoint.yaml",
+        );
         say(&format!("  kubectl delete namespace {}", azure::NAMESPACE));
         say(&format!("  kubectl -n {NAMESPACE} delete deployment,service,configmap {}", store::NAME));
         say(&format!("  helm -n {} uninstall {}", install::NAMESPACE, install::RELEASE));
