@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::azure::{AzureAccess, AzureStatus, Export, LocalReference, Management, PlanStatus};
 use crate::meta::{EnvironmentVariable, ModelFormat};
 
+mod keys;
 mod rollout;
 mod target;
 mod traffic;
 
+pub use keys::KeysStatus;
 pub use rollout::{
     Analysis, AnalysisModes, AnalysisQuery, Check, CheckMode, CheckOutcome, OnFailure, PauseCause, Rejected,
     Rollout, RolloutPause, RolloutPhase, RolloutStatus, RolloutStep, RolloutStrategy,
@@ -410,6 +412,9 @@ pub struct EndpointStatus {
     /// How many replicas the load asks for, when the inference gateway measures it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<ScalingStatus>,
+    /// Its keys, with `auth.mode` `Key` on this cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<KeysStatus>,
     /// The rollout that is under way, or how the last one ended, with the strategies `BlueGreen` and `Canary`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutStatus>,

@@ -25,6 +25,11 @@ pub const MODEL_ANNOTATION: &str = "mlops-operator.dev/model";
 /// `promote`, `rollback` or `rollback=REVISION`, and behind an `@` anything that makes it differ from the last one.
 pub const ROLLOUT_ACTION_ANNOTATION: &str = "mlops-operator.dev/rollout-action";
 
+/// The annotation on an Endpoint by which a person asks for a new key: `regenerate=primary` or `regenerate=secondary`, and
+/// behind an `@` anything that makes it differ from the last one. On the Secret with the keys, it names the last that was
+/// obeyed.
+pub const KEYS_ACTION_ANNOTATION: &str = "mlops-operator.dev/keys-action";
+
 /// The types of conditions.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum ConditionType {

@@ -50,10 +50,10 @@ reasons! {
     RolledBack => "Change the spec, or try it again with kubectl mlops rollout retry NAME.",
     /// A check of a rollout that only warns has failed.
     CheckFailed => "Look at the revision before it gets all requests.",
-    /// What a person asked of a rollout was done.
+    /// What a person asked for by an annotation was done.
     ActionTaken => "",
-    /// What a person asked of a rollout makes no sense now.
-    ActionRefused => "Look at it with kubectl mlops rollout NAME.",
+    /// What a person asked for by an annotation makes no sense now.
+    ActionRefused => "Read the message; kubectl mlops rollout NAME tells of a rollout.",
     /// The spec needs the inference gateway, and the operator knows of none.
     GatewayNeeded => "Install the chart with gateway.enabled=true, or remove the field that the message names.",
     /// The number of pods is on its way to the wanted one.

@@ -114,6 +114,7 @@ impl Metrics {
             Step::ArmPatch(_) => "arm_patch",
             Step::ArmDelete(_) => "arm_delete",
             Step::Export(_) => "export",
+            Step::WriteKeys(_) => "write_keys",
         };
         self.0.steps.with_label_values(&[controller, step, if done { "done" } else { "failed" }]).inc();
     }

@@ -6,6 +6,7 @@ pub mod azure;
 mod build;
 mod deployment;
 mod elsewhere;
+pub mod keys;
 pub mod load;
 pub mod model_uri;
 pub mod pod;
@@ -17,7 +18,7 @@ mod story;
 mod valid;
 
 use api::azure::ManagementMode;
-use api::endpoint::{AuthMode, ResolvedModel};
+use api::endpoint::ResolvedModel;
 use api::{Endpoint, EndpointStatus, Reason, ServingRuntimeSpec};
 use jiff::Timestamp;
 
@@ -54,8 +55,8 @@ pub struct World {
     pub evidence: Option<Evidence>,
     /// What the gateway measures of its callers, when [`load::is_measured`] says that it scales by that.
     pub load: Option<load::Load>,
-    /// The digests of its keys, when [`has_keys`] says that a Secret must be read.
-    pub keys: Option<Result<Vec<String>, Refusal>>,
+    /// Its keys, when [`keys::secret`] says that a Secret must be read.
+    pub keys: Option<Result<keys::Keys, Refusal>>,
     /// Its pods.
     pub pods: Vec<PodFacts>,
     /// What the operator was started with.
@@ -90,10 +91,10 @@ pub fn plan(world: &World) -> Plan<EndpointStatus> {
     } else {
         elsewhere::beside(world, here(world))
     };
-    let plan = scaled(world, plan);
-    let plan = if has_keys(&world.endpoint).is_some() {
+    let plan = keys::keyed(world, scaled(world, plan));
+    let plan = if keys::secret(&world.endpoint).is_some() {
         // A Secret is not watched: whether its keys have changed is seen by looking.
-        let period = if matches!(world.keys, Some(Err(_))) { MISSING_KEYS_PERIOD } else { KEYS_PERIOD };
+        let period = if keys::digests(world).is_err() { MISSING_KEYS_PERIOD } else { KEYS_PERIOD };
         Plan { next: elsewhere::sooner(plan.next, Next::After(period)), ..plan }
     } else {
         plan
@@ -128,14 +129,6 @@ fn here(world: &World) -> Plan<EndpointStatus> {
         steps.extend(routed::whole(world, valid, &status));
     }
     Plan { steps, status, events, next: Next::OnChange }
-}
-
-/// Whether the keys of an Endpoint must be read from a Secret of its namespace, and its name.
-pub fn has_keys(endpoint: &Endpoint) -> Option<String> {
-    let spec = &endpoint.spec;
-    let auth = spec.auth.as_ref().filter(|it| it.mode == AuthMode::Key && !spec.target.type_.is_azure())?;
-    let own = || format!("{}-keys", endpoint.metadata.name.as_deref().unwrap_or_default());
-    Some(auth.secret_ref.as_ref().map_or_else(own, |secret| secret.name.clone()))
 }
 
 /// Refuses to touch an object that belongs to somebody else.

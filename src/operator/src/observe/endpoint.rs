@@ -1,20 +1,19 @@
 //! The world of an Endpoint.
 use api::endpoint::ResolvedModel;
-use api::{Endpoint, Reason, ServingRuntimeSpec};
+use api::{Endpoint, ServingRuntimeSpec};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use plan::endpoint::azure::{AzurePart, azure_part};
-use plan::endpoint::{Refusal, RuntimeFacts, World, has_keys, model_uri, plan};
+use plan::endpoint::{Refusal, RuntimeFacts, World, model_uri, plan};
 use plan::failure::Failure;
 use plan::{ChildKind, Children, Observed};
 use serde_json::Value;
 
-use crate::azure::values;
 use crate::context::{Context, Fresh};
 use crate::decision::Decision;
 use crate::kinds::Kind;
 use crate::object::{Item, Lane, ObjectName, Primary};
-use crate::observe::azure;
+use crate::observe::{azure, keys};
 use crate::resource::Object;
 use crate::store::{Source, Store};
 
@@ -53,6 +52,11 @@ pub(crate) async fn decide(
         decision.azure_at = AZURE_AT;
         return Ok(Some(decision));
     }
+    let keys = match keys::observe(context, &endpoint).await {
+        Ok(keys) => keys,
+        // What is told to the gateway stays until they can be read.
+        Err(failure) => return Ok(Some(Decision::failed(metadata, old_status, failure))),
+    };
     let (outcome, session) = observed.map(|observed| (observed.outcome, observed.session)).unzip();
     let (routes, further): (Vec<_>, Vec<_>) =
         further.into_iter().partition(|(kind, _)| *kind == ChildKind::ConfigMap);
@@ -62,7 +66,7 @@ pub(crate) async fn decide(
         further: further.collect::<anyhow::Result<_>>()?,
         route: routes.into_iter().next().map(|(kind, object)| seen(kind, object)).transpose()?,
         evidence: context.gateway.evidence(&endpoint).await,
-        keys: keys(context, &endpoint).await,
+        keys,
         load: context.gateway.load(&endpoint).await,
         endpoint,
         runtimes: runtimes(store, &name.namespace)?,
@@ -151,32 +155,6 @@ fn without_endpoint(name: &ObjectName, further: Vec<(ChildKind, Object)>) -> Opt
         ..ObjectMeta::default()
     };
     (!steps.is_empty()).then(|| Decision { steps, ..Decision::unplanned(metadata, Value::Null) })
-}
-
-/// The digests of the keys that open an Endpoint, when it has any.
-async fn keys(context: &Context, endpoint: &Endpoint) -> Option<Result<Vec<String>, Refusal>> {
-    let secret = has_keys(endpoint)?;
-    let namespace = endpoint.metadata.namespace.as_deref().unwrap_or_default();
-    let found = match crate::azure::secret(&context.executor, namespace, &secret).await {
-        Ok(found) => found,
-        Err(failure) => {
-            return Some(Err(Refusal { reason: Reason::Denied, message: failure.message }));
-        }
-    };
-    let values = found.map(values).unwrap_or_default();
-    let digest = |key: &&str| {
-        let value = values.get(*key).filter(|value| !value.is_empty())?;
-        Some(plan::digest::sha256(value.as_bytes()))
-    };
-    let digests: Vec<String> = ["primaryKey", "secondaryKey"].iter().filter_map(digest).collect();
-    Some(if digests.is_empty() {
-        let message = format!(
-            "auth.mode is Key, and the Secret {secret} holds neither primaryKey nor secondaryKey: create it with a long random primaryKey"
-        );
-        Err(Refusal { reason: Reason::SecretNotFound, message })
-    } else {
-        Ok(digests)
-    })
 }
 
 /// An object with its coordinates, as plans see it.

@@ -5,7 +5,7 @@ use api::endpoint::{Auth, Capture, Resources, RolloutStrategy, Routing};
 use api::meta::{EnvironmentVariable, ModelFormat};
 use api::{EndpointSpec, Reason, ServingRuntimeSpec};
 
-use super::{RuntimeFacts, World, load, model_uri};
+use super::{RuntimeFacts, World, keys, load, model_uri};
 pub use crate::azure::Refusal;
 use crate::quantity;
 use crate::settings::{Gateway, Settings};
@@ -44,13 +44,13 @@ pub(super) struct Valid<'a> {
 }
 
 /// What the spec says about requests.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Traffic<'a> {
     pub(super) auth: Option<&'a Auth>,
     pub(super) routing: Option<&'a Routing>,
     pub(super) capture: Option<&'a Capture>,
     /// SHA-256 digests of the keys, in hexadecimal.
-    pub(super) keys: &'a [String],
+    pub(super) keys: Vec<String>,
 }
 
 /// Where a model lies.
@@ -159,7 +159,7 @@ pub(super) fn validate(world: &World) -> Result<Valid<'_>, Refusal> {
             auth: spec.auth.as_ref(),
             routing: spec.routing.as_ref(),
             capture: spec.capture.as_ref(),
-            keys: keys(world)?,
+            keys: keys::digests(world)?,
         },
         settings: &world.settings,
     };
@@ -225,15 +225,6 @@ fn gateway<'a>(
         }
     }
     Ok(Some(gateway))
-}
-
-/// The digests of the keys that open an Endpoint of this cluster.
-fn keys(world: &World) -> Result<&[String], Refusal> {
-    match &world.keys {
-        Some(Ok(keys)) => Ok(keys),
-        Some(Err(refusal)) => Err(refusal.clone()),
-        None => Ok(&[]),
-    }
 }
 
 /// Where the model lies, and the digest that its registration gives.

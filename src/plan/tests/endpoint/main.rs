@@ -3,6 +3,7 @@
 
 mod elsewhere;
 mod failures;
+mod keys;
 mod kserve;
 mod objects;
 mod progressive;

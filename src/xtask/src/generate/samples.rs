@@ -75,7 +75,7 @@ spec:
     Sample {
         file: "endpoint-canary.yaml",
         head: "Lets a new model prove itself before it takes over: first on copies of requests, then on a tenth, \
-            then on half of them. Needs the inference gateway, and a Secret with the key `primaryKey`.",
+            then on half of them. Needs the inference gateway, and the chart's value `endpointKeys.enabled`.",
         manifest: r"apiVersion: mlops-operator.dev/v1alpha1
 kind: Endpoint
 metadata:
@@ -89,8 +89,6 @@ spec:
     replicas: 2
   auth:
     mode: Key
-    secretRef:
-      name: breast-cancer-keys
   routing:
     stickyHeader: x-customer
     rateLimit:
