@@ -1,5 +1,4 @@
 //! What the status of an Endpoint on this cluster tells of its keys.
-#![expect(unreachable_pub, reason = "the schema derive writes a private copy of each type")]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
