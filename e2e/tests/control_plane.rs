@@ -40,6 +40,8 @@ fn main() -> ExitCode {
         status::conditions_follow_the_deployment,
         status::what_a_person_must_mend_is_stalled_and_heals,
         scale::the_scale_subresource_sets_the_replicas,
+        scale::an_autoscaler_of_somebody_else_is_not_fought,
+        scale::a_query_of_prometheus_sets_the_replicas,
         scale::columns_show_readiness_and_reason,
         policy::a_missing_right_is_said_and_heals,
         policy::the_server_s_word_to_wait_is_obeyed,

@@ -41,14 +41,22 @@ pub enum ConditionType {
     Stalled,
     /// Requests are answered, by whichever revision, whatever a rollout is doing.
     Serving,
+    /// The number of pods is left as it is, although scaling asks for more or less. Present only while true.
+    ScalingHeld,
     /// Azure answers. Its transition time says since when it does or does not.
     AzureReachable,
 }
 
 impl ConditionType {
     /// Every type of condition, in the order in which a status lists them.
-    pub const ALL: [Self; 5] =
-        [Self::Ready, Self::Reconciling, Self::Stalled, Self::Serving, Self::AzureReachable];
+    pub const ALL: [Self; 6] = [
+        Self::Ready,
+        Self::Reconciling,
+        Self::Stalled,
+        Self::Serving,
+        Self::ScalingHeld,
+        Self::AzureReachable,
+    ];
 
     /// The name as it stands in `status.conditions[].type`.
     pub const fn name(self) -> &'static str {
@@ -57,6 +65,7 @@ impl ConditionType {
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
             Self::Serving => "Serving",
+            Self::ScalingHeld => "ScalingHeld",
             Self::AzureReachable => "AzureReachable",
         }
     }

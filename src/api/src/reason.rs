@@ -58,6 +58,10 @@ reasons! {
     GatewayNeeded => "Install the chart with gateway.enabled=true, or remove the field that the message names.",
     /// The number of pods is on its way to the wanted one.
     Scaling => "",
+    /// A number that scaling goes by can't be read. Meanwhile pods may come, and none goes.
+    MetricUnavailable => "Correct scaling.target.query, or the chart's prometheusUrl, as the message says.",
+    /// Another autoscaler sets the number of pods, so that the operator leaves it alone.
+    ScaledElsewhere => "Delete the autoscaler that the message names, or let it scale the Endpoint.",
     /// Fewer pods answer than wanted, although nothing was changed.
     Degraded => "Look at the pods: a node may be gone, or a container restarting.",
     /// At least one pod answers requests.

@@ -2,7 +2,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use plan::Step;
+use plan::{ChildKind, Step};
 use prometheus::core::Collector;
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
@@ -128,6 +128,7 @@ impl Metrics {
             Source::Primary(primary) => format!("{primary:?}"),
             Source::Child(kind) => kind.to_string(),
             Source::Pods => "Pod".to_owned(),
+            Source::Autoscalers => ChildKind::HorizontalPodAutoscaler.to_string(),
         };
         self.0.watch_restarts.with_label_values(&[&kind]).inc();
     }

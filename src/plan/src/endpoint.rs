@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub mod autoscaler;
 pub mod azure;
 mod build;
 mod deployment;
@@ -18,7 +19,7 @@ mod story;
 mod valid;
 
 use api::azure::ManagementMode;
-use api::endpoint::ResolvedModel;
+use api::endpoint::{ResolvedModel, ScalingStatus};
 use api::{Endpoint, EndpointStatus, Reason, ServingRuntimeSpec};
 use jiff::Timestamp;
 
@@ -27,10 +28,13 @@ use self::rollout::evidence::Evidence;
 pub use self::valid::Refusal;
 use self::valid::Valid;
 use crate::child::{ChildKind, Children, Observed};
+use crate::condition;
 use crate::settings::Settings;
 use crate::step::{Apply, Delete, FieldManager, Next, Plan, Step};
 use crate::subset;
 
+/// The longest message of the status about scaling, in characters.
+const SCALING_MESSAGE: usize = 500;
 /// How often the keys of an Endpoint are read again.
 const KEYS_PERIOD: Duration = Duration::from_secs(30);
 /// The same while there are none.
@@ -55,6 +59,10 @@ pub struct World {
     pub evidence: Option<Evidence>,
     /// What the gateway measures of its callers, when [`load::is_measured`] says that it scales by that.
     pub load: Option<load::Load>,
+    /// What Prometheus tells, when [`load::query`] says that it scales by that.
+    pub metric: Option<Result<f64, String>>,
+    /// The autoscalers of others that name it or one of its Deployments.
+    pub autoscalers: Vec<autoscaler::Autoscaler>,
     /// Its keys, when [`keys::secret`] says that a Secret must be read.
     pub keys: Option<Result<keys::Keys, Refusal>>,
     /// Its pods.
@@ -105,12 +113,28 @@ pub fn plan(world: &World) -> Plan<EndpointStatus> {
     }
 }
 
-/// The plan of an Endpoint that scales by what the gateway measures: it says so, and looks again soon.
+/// The plan of an Endpoint that scales by load: it says so, looks again soon, and says who else scales it.
 fn scaled(world: &World, mut plan: Plan<EndpointStatus>) -> Plan<EndpointStatus> {
+    if world.endpoint.spec.target.type_.is_azure() {
+        return plan;
+    }
+    let other = autoscaler::of_pods(world);
+    let held = autoscaler::held(world);
     if let Some(scaling) = load::scale(world) {
-        plan.status.scaling = Some(scaling);
+        plan.status.scaling = Some(match (other, &held) {
+            (Some(other), Some(held)) => ScalingStatus {
+                replicas: autoscaler::replicas(world, other),
+                message: held.message.chars().take(SCALING_MESSAGE).collect(),
+                ..ScalingStatus::default()
+            },
+            _ => scaling,
+        });
         plan.next = elsewhere::sooner(plan.next, Next::After(load::PERIOD));
     }
+    let old = world.endpoint.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
+    let generation = world.endpoint.metadata.generation;
+    let statements: Vec<_> = held.into_iter().collect();
+    plan.status.conditions.extend(condition::merge(old, &statements, generation, world.now));
     plan
 }
 
@@ -226,13 +250,18 @@ fn step(valid: &Valid, kind: ChildKind, body: serde_json::Value, why: &'static s
 fn removals(valid: &Valid, world: &World) -> Option<Step> {
     let seen = world.children.get(&ChildKind::HorizontalPodAutoscaler)?;
     let ours = seen.controller.as_ref().is_some_and(|controller| controller.uid == valid.uid);
-    (valid.replicas.is_fixed() && ours && !seen.deleting).then(|| {
+    let why = match valid.replicas {
+        valid::Replicas::Range { .. } => return None,
+        valid::Replicas::Fixed(_) => "the number of replicas is fixed",
+        valid::Replicas::Elsewhere { .. } => "another autoscaler sets the replicas",
+    };
+    (ours && !seen.deleting).then(|| {
         Step::Delete(Delete {
             kind: ChildKind::HorizontalPodAutoscaler,
             namespace: valid.namespace.to_owned(),
             name: valid.name.to_owned(),
             uid: seen.uid.clone(),
-            why: "the number of replicas is fixed",
+            why,
         })
     })
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use api::{Endpoint, EndpointSpec, EndpointStatus, Reason};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
+use plan::endpoint::autoscaler::Autoscaler;
 use plan::endpoint::keys::{self, Both, Key, Keys, SecretSeen};
 use plan::endpoint::load::Load;
 use plan::endpoint::rollout::evidence::Evidence;
@@ -39,6 +40,10 @@ pub struct World {
     pub(crate) keys_made: u32,
     /// What callers do.
     pub load: Option<Load>,
+    /// What Prometheus tells.
+    pub metric: Option<Result<f64, String>>,
+    /// The autoscalers of others.
+    pub autoscalers: Vec<Autoscaler>,
     pub(crate) objects: BTreeMap<ChildKind, Object>,
     /// The objects that bear another name than the Endpoint, or lie in another namespace.
     pub(crate) further: BTreeMap<(ChildKind, String), Object>,
@@ -63,6 +68,8 @@ impl World {
             secret: None,
             keys_made: 0,
             load: None,
+            metric: None,
+            autoscalers: Vec::new(),
             objects: BTreeMap::new(),
             further: BTreeMap::new(),
             refused: None,
@@ -84,6 +91,8 @@ impl World {
             evidence: self.evidence.clone(),
             keys: keys::secret(&self.endpoint).map(|_| Ok(self.keys())),
             load: self.load,
+            metric: self.metric.clone(),
+            autoscalers: self.autoscalers.clone(),
             pods: self.pods.iter().map(PodFacts::from_pod).collect(),
             settings: self.settings.clone(),
             azure: self.azure.clone(),

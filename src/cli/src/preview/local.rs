@@ -52,6 +52,8 @@ pub(super) async fn steps(
         route,
         evidence: None,
         load: None,
+        metric: None,
+        autoscalers: Vec::new(),
         keys,
         pods: Vec::new(),
         settings: scene.settings.clone(),

@@ -3,6 +3,7 @@ use api::endpoint::ResolvedModel;
 use api::{Endpoint, ServingRuntimeSpec};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use plan::endpoint::autoscaler::Autoscaler;
 use plan::endpoint::azure::{AzurePart, azure_part};
 use plan::endpoint::{Refusal, RuntimeFacts, World, model_uri, plan};
 use plan::failure::Failure;
@@ -61,16 +62,21 @@ pub(crate) async fn decide(
     let (routes, further): (Vec<_>, Vec<_>) =
         further.into_iter().partition(|(kind, _)| *kind == ChildKind::ConfigMap);
     let further = further.into_iter().map(|(kind, object)| Ok((kind, seen(kind, object)?)));
+    let further: Vec<_> = further.collect::<anyhow::Result<_>>()?;
+    let children = children(store, name)?;
+    let autoscalers = autoscalers(store, name, &further);
     let world = World {
         now: Timestamp::now(),
-        further: further.collect::<anyhow::Result<_>>()?,
+        further,
         route: routes.into_iter().next().map(|(kind, object)| seen(kind, object)).transpose()?,
         evidence: context.gateway.evidence(&endpoint).await,
         keys,
         load: context.gateway.load(&endpoint).await,
+        metric: context.gateway.metric(&endpoint).await,
+        autoscalers,
         endpoint,
         runtimes: runtimes(store, &name.namespace)?,
-        children: children(store, name)?,
+        children,
         pods: store.pods_of(name),
         settings: context.settings.as_ref().clone(),
         azure: outcome,
@@ -164,6 +170,14 @@ fn seen(kind: ChildKind, object: Object) -> anyhow::Result<Observed> {
     body["apiVersion"] = coordinates.api_version.into();
     body["kind"] = coordinates.kind.into();
     Ok(Observed::from_body(body))
+}
+
+/// The autoscalers of others over the Endpoint or its Deployments.
+fn autoscalers(store: &Store, name: &ObjectName, further: &[(ChildKind, Observed)]) -> Vec<Autoscaler> {
+    let deployments = further.iter().filter(|(kind, _)| *kind == ChildKind::Deployment);
+    let names = deployments.filter_map(|(_, seen)| seen.body["metadata"]["name"].as_str());
+    let names = names.map(|it| ObjectName::new(&name.namespace, it)).chain([name.clone()]);
+    names.flat_map(|name| store.autoscalers_of(&name)).collect()
 }
 
 fn children(store: &Store, name: &ObjectName) -> anyhow::Result<Children> {

@@ -9,6 +9,7 @@ mod objects;
 mod progressive;
 mod properties;
 mod resolve;
+mod scaling;
 mod states;
 
 use testkit::World;

@@ -46,7 +46,7 @@ spec:
     },
     Sample {
         file: "endpoint-autoscaled.yaml",
-        head: "Follows the CPU load between two and ten replicas, and gives up on a rollout after five minutes.",
+        head: "Follows the CPU load between two and ten replicas, which go one by one, and gives up on a rollout after five minutes.",
         manifest: r"apiVersion: mlops-operator.dev/v1alpha1
 kind: Endpoint
 metadata:
@@ -67,6 +67,13 @@ spec:
     maxReplicas: 10
     target:
       cpuUtilization: 70
+    behavior:
+      scaleDown:
+        stabilizationWindowSeconds: 600
+        policies:
+          - type: Pods
+            value: 1
+            periodSeconds: 60
   rollout:
     strategy: RollingUpdate
     progressDeadlineSeconds: 300
