@@ -1,4 +1,4 @@
-//! Plays the part of a replica of the inference gateway that tells what it measured.
+//! Plays the part of a replica of the inference gateway that tells what it measured, and of a Prometheus.
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +34,9 @@ struct State {
     looks: Mutex<BTreeMap<String, u64>>,
     rates: Mutex<BTreeMap<String, Rates>>,
     revisions: Mutex<Vec<String>>,
+    /// What Prometheus answers, and what it was asked.
+    metric: Mutex<Option<f64>>,
+    queries: Mutex<Vec<String>>,
 }
 
 impl Measured {
@@ -46,6 +49,8 @@ impl Measured {
             looks: Mutex::default(),
             rates: Mutex::default(),
             revisions: Mutex::default(),
+            metric: Mutex::default(),
+            queries: Mutex::default(),
         });
         let task = tokio::spawn(serve(listener, Arc::clone(&state)));
         Ok(Self { address, state, task })
@@ -65,6 +70,16 @@ impl Measured {
         }
     }
 
+    /// From now on, every query of Prometheus has this result, or none.
+    pub fn set_metric(&self, metric: Option<f64>) {
+        *lock(&self.state.metric) = metric;
+    }
+
+    /// What Prometheus was asked, as it stands in the address.
+    pub fn queries(&self) -> Vec<String> {
+        lock(&self.state.queries).clone()
+    }
+
     /// How often an Endpoint was asked about, given as `NAMESPACE/NAME`.
     pub fn looks(&self, endpoint: &str) -> u64 {
         lock(&self.state.looks).get(endpoint).copied().unwrap_or(0)
@@ -82,7 +97,11 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
         let state = Arc::clone(&state);
         tokio::spawn(async move {
             let service = service_fn(move |request: Request<Incoming>| {
-                let body = state.answer(request.uri().query().unwrap_or_default());
+                let query = request.uri().query().unwrap_or_default();
+                let body = match request.uri().path() {
+                    "/api/v1/query" => state.number(query),
+                    _ => state.answer(query),
+                };
                 let answer = Response::builder().header("content-type", "application/json");
                 let answer = answer.body(Full::new(Bytes::from(body.to_string())));
                 async move { Ok::<_, Infallible>(answer.unwrap_or_default()) }
@@ -96,6 +115,14 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
 }
 
 impl State {
+    fn number(&self, query: &str) -> Value {
+        lock(&self.queries).push(query.to_owned());
+        let metric = *lock(&self.metric);
+        let result: Vec<Value> =
+            metric.iter().map(|it| json!({"metric": {}, "value": [0, it.to_string()]})).collect();
+        json!({"status": "success", "data": {"resultType": "vector", "result": result}})
+    }
+
     fn answer(&self, query: &str) -> Value {
         let endpoint = query.trim_start_matches("endpoint=").replace("%2F", "/");
         let looks = {

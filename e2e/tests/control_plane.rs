@@ -7,6 +7,8 @@ mod admission;
 mod children;
 #[path = "control_plane/hygiene.rs"]
 mod hygiene;
+#[path = "control_plane/keys.rs"]
+mod keys;
 #[path = "control_plane/policy.rs"]
 mod policy;
 #[path = "control_plane/rights.rs"]
@@ -38,6 +40,8 @@ fn main() -> ExitCode {
         status::conditions_follow_the_deployment,
         status::what_a_person_must_mend_is_stalled_and_heals,
         scale::the_scale_subresource_sets_the_replicas,
+        scale::an_autoscaler_of_somebody_else_is_not_fought,
+        scale::a_query_of_prometheus_sets_the_replicas,
         scale::columns_show_readiness_and_reason,
         policy::a_missing_right_is_said_and_heals,
         policy::the_server_s_word_to_wait_is_obeyed,
@@ -46,6 +50,10 @@ fn main() -> ExitCode {
         rollouts::a_rollout_goes_on_where_it_was_after_a_crash,
         rollouts::a_person_steers_a_rollout_by_an_annotation,
         rollouts::keys_are_read_from_the_named_secret_alone,
+        keys::keys_are_made_kept_and_told_to_nobody,
+        keys::a_crash_at_any_write_makes_no_second_key,
+        keys::a_person_s_secret_is_never_written,
+        keys::a_missing_right_names_the_chart_s_value,
         rollouts::an_endpoint_that_is_gone_leaves_no_route,
         rollouts::what_bears_our_labels_and_is_not_ours_is_left_alone,
         hygiene::health_and_metrics_answer_and_the_log_level_changes,

@@ -91,6 +91,30 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
             json!({"scaling": {"minReplicas": 5, "maxReplicas": 3}}),
             "scaling.minReplicas must not be greater than scaling.maxReplicas",
         ),
+        (
+            json!({"scaling": {"replicas": 2, "behavior": {"scaleDown": {}}}}),
+            "scaling.behavior goes with scaling by load: set scaling.maxReplicas",
+        ),
+        (
+            json!({"scaling": {"maxReplicas": 2, "target": {"cpuUtilization": 50, "query": {"query": "up", "perReplica": 1}}}}),
+            "scaling.target needs either cpuUtilization, or any of concurrency, latencyMilliseconds and query",
+        ),
+        (
+            json!({"scaling": {"maxReplicas": 2, "target": {"query": {"query": "up", "perReplica": 1}, "idleSeconds": 9}}}),
+            "scaling.target.idleSeconds goes with concurrency and latencyMilliseconds",
+        ),
+        (
+            json!({"scaling": {"minReplicas": 0, "maxReplicas": 2, "target": {"query": {"query": "up", "perReplica": 1}}}}),
+            "scaling.minReplicas 0 needs scaling.target.concurrency or latencyMilliseconds",
+        ),
+        (
+            json!({"scaling": {"maxReplicas": 2, "target": {"query": {"query": "up", "perReplica": 0}}}}),
+            "should be greater than or equal to 0.001",
+        ),
+        (
+            json!({"scaling": {"maxReplicas": 2, "behavior": {"scaleUp": {"policies": [{"type": "Nodes", "value": 1, "periodSeconds": 5}]}}}}),
+            "supported values: \"Pods\", \"Percent\"",
+        ),
         (json!({"scaling": {"replicas": 0}}), "should be greater than or equal to 1"),
         (json!({"scaling": {"maxReplicas": 1001}}), "should be less than or equal to 1000"),
         (
@@ -151,7 +175,11 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
             "capture.store.uri must be https://ACCOUNT.blob.core.windows.net/CONTAINER/PATH",
         ),
         (
-            json!({"rollout": {"strategy": "Recreate", "progressDeadlineSeconds": 9}}),
+            json!({"scaling": {"maxReplicas": 9, "target": {"concurrency": 4, "query": {"query": "sum(queue)", "perReplica": 0.5}},
+            "behavior": {"scaleUp": {"stabilizationWindowSeconds": 0, "selectPolicy": "Min",
+                "policies": [{"type": "Pods", "value": 1, "periodSeconds": 30}]}, "scaleDown": {"selectPolicy": "Disabled"}}}}),
+        json!({"auth": {"mode": "Key"}}),
+        json!({"rollout": {"strategy": "Recreate", "progressDeadlineSeconds": 9}}),
             "should be greater than or equal to 10",
         ),
         (json!({"replicas": 3}), "unknown field \"spec.replicas\""),

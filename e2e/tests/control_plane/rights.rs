@@ -7,7 +7,7 @@ use e2e::azure::{data_spec, workspace_spec};
 use e2e::context::{APPLY, spec};
 use e2e::{Azure, Context, Operator, until};
 use plan::ChildKind;
-use plan::rights::{Right, cluster_rights, config_map_rights, own_namespace_rights, rights, secret_rights};
+use plan::rights::{Right, cluster_rights, config_map_rights, key_rights, own_namespace_rights, rights, secret_rights};
 use serde_json::{Value, json};
 
 /// Gives a user the rights that the chart gives the operator, as far as `keep` says: in all namespaces, and those of
@@ -55,7 +55,7 @@ pub(crate) async fn grant(
 
 /// The rights in all namespaces, those that are given when asked for included.
 fn everywhere() -> Vec<Right> {
-    [rights(), cluster_rights(), secret_rights(), config_map_rights()].concat()
+    [rights(), cluster_rights(), secret_rights(), key_rights(), config_map_rights()].concat()
 }
 
 /// What the table of rights grants, as `GROUP RESOURCE VERB`.

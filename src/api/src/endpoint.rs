@@ -2,7 +2,7 @@
 #![expect(unreachable_pub, reason = "the schema derive writes a private copy of each type")]
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,13 +10,20 @@ use serde::{Deserialize, Serialize};
 use crate::azure::{AzureAccess, AzureStatus, Export, LocalReference, Management, PlanStatus};
 use crate::meta::{EnvironmentVariable, ModelFormat};
 
+mod keys;
 mod rollout;
+mod scaling;
 mod target;
 mod traffic;
 
+pub use keys::KeysStatus;
 pub use rollout::{
     Analysis, AnalysisModes, AnalysisQuery, Check, CheckMode, CheckOutcome, OnFailure, PauseCause, Rejected,
     Rollout, RolloutPause, RolloutPhase, RolloutStatus, RolloutStep, RolloutStrategy,
+};
+pub use scaling::{
+    Asked, PolicyType, Scaling, ScalingBehavior, ScalingChange, ScalingPolicy, ScalingQuery, ScalingRules,
+    ScalingStatus, ScalingTarget, SelectPolicy,
 };
 pub use target::{
     Auth, AuthMode, BatchResources, BatchSettings, CodeConfiguration, Collection, DataCollector,
@@ -77,7 +84,10 @@ pub use traffic::{Capture, CaptureStore, RateLimit, Routing};
         .message("auth.token goes with auth.mode AadToken on the target Kubernetes, which needs it to know whose tokens to take")
         .field_path(".auth"),
     validation = Rule::new("self.target.type == 'Kubernetes' || !has(self.scaling.target) || has(self.scaling.target.cpuUtilization)")
-        .message("scaling.target.concurrency and latencyMilliseconds apply to the target Kubernetes, where the inference gateway measures them")
+        .message("scaling.target.concurrency, latencyMilliseconds and query apply to the target Kubernetes, where the operator scales by them")
+        .field_path(".scaling"),
+    validation = Rule::new("self.target.type == 'Kubernetes' || !has(self.scaling.behavior)")
+        .message("scaling.behavior applies to the target Kubernetes")
         .field_path(".scaling"),
     validation = Rule::new("self.target.type == 'Kubernetes' || !(has(self.capture) || has(self.routing))")
         .message("capture and routing apply to the target Kubernetes: use target.dataCollector in Azure"),
@@ -305,82 +315,6 @@ pub struct Resources {
 #[expect(dead_code, reason = "only its schema is used")]
 struct QuantityText(#[schemars(length(min = 1, max = 32))] String);
 
-/// How many replicas answer.
-#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[schemars(inline)]
-#[x_kube(
-    validation = Rule::new("!has(self.replicas) || (!has(self.minReplicas) && !has(self.maxReplicas) && !has(self.target))")
-        .message("set either scaling.replicas, or scaling.minReplicas, maxReplicas and target, not both"),
-    validation = Rule::new("has(self.maxReplicas) || (!has(self.minReplicas) && !has(self.target))")
-        .message("scaling by load needs scaling.maxReplicas"),
-    validation = Rule::new("!has(self.maxReplicas) || (has(self.minReplicas) ? self.minReplicas : 1) <= self.maxReplicas")
-        .message("scaling.minReplicas must not be greater than scaling.maxReplicas"),
-    validation = Rule::new("!has(self.minReplicas) || self.minReplicas > 0 || (has(self.target) && (has(self.target.concurrency) || has(self.target.latencyMilliseconds)))")
-        .message("scaling.minReplicas 0 needs scaling.target.concurrency or latencyMilliseconds: only the inference gateway keeps requests until a pod has started")
-)]
-pub struct Scaling {
-    /// A fixed number of replicas. Without it and without `maxReplicas`: 1. `kubectl scale` and an autoscaler of your
-    /// own set this field.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub replicas: Option<i32>,
-    /// The fewest replicas when scaling by load. Without it: 1. With 0, an Endpoint without requests has no pods, and the
-    /// first request waits in the inference gateway until one has started.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1000))]
-    pub min_replicas: Option<i32>,
-    /// The most replicas when scaling by load. Setting it turns scaling by load on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub max_replicas: Option<i32>,
-    /// What scaling by load aims at.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<ScalingTarget>,
-}
-
-/// What scaling by load aims at: the CPU use, by a HorizontalPodAutoscaler; or what the inference gateway measures.
-#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[schemars(inline)]
-#[x_kube(
-    validation = Rule::new("has(self.cpuUtilization) != (has(self.concurrency) || has(self.latencyMilliseconds))")
-        .message("scaling.target needs either cpuUtilization, or concurrency or latencyMilliseconds or both"),
-    validation = Rule::new("!has(self.cpuUtilization) || !(has(self.stabilizationSeconds) || has(self.idleSeconds))")
-        .message("scaling.target.stabilizationSeconds and idleSeconds go with concurrency and latencyMilliseconds")
-)]
-pub struct ScalingTarget {
-    /// The mean CPU use of the replicas, in percent of their CPU request. Without a target: 70.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub cpu_utilization: Option<i32>,
-    /// The requests that one replica is to have in progress, on average.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 100_000))]
-    pub concurrency: Option<i32>,
-    /// The 95th percentile of the latency that callers are to see, in milliseconds. Beside `concurrency`, whichever asks
-    /// for more replicas decides.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 600_000))]
-    pub latency_milliseconds: Option<i32>,
-    /// For how many seconds fewer replicas must suffice before any is taken away, as a HorizontalPodAutoscaler has it.
-    /// Without it: 300.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 3600))]
-    pub stabilization_seconds: Option<i32>,
-    /// With `minReplicas: 0`, after how many seconds without a request the last pod goes. Without it: 300.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 5, max = 86400))]
-    pub idle_seconds: Option<i32>,
-}
-
-impl ScalingTarget {
-    /// Whether the inference gateway measures what it aims at.
-    pub const fn is_of_requests(&self) -> bool {
-        self.concurrency.is_some() || self.latency_milliseconds.is_some()
-    }
-}
-
 /// What the operator saw and did.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -389,7 +323,7 @@ pub struct EndpointStatus {
     /// The generation of the spec that this status speaks of; -1 until the operator has seen the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Serving`, and while true `Reconciling` and `Stalled`; in Azure also `AzureReachable`.
+    /// `Ready`, `Serving`, and while true `Reconciling`, `Stalled` and `ScalingHeld`; in Azure also `AzureReachable`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -407,9 +341,12 @@ pub struct EndpointStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub selector: Option<String>,
-    /// How many replicas the load asks for, when the inference gateway measures it.
+    /// How many replicas the load asks for, when the operator scales by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<ScalingStatus>,
+    /// Its keys, with `auth.mode` `Key` on this cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<KeysStatus>,
     /// The rollout that is under way, or how the last one ended, with the strategies `BlueGreen` and `Canary`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutStatus>,
@@ -426,28 +363,6 @@ pub struct EndpointStatus {
     /// What is about to be written or, in the mode `Plan`, would be, in Azure and on this cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanStatus>,
-}
-
-/// How many replicas the load asks for.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[schemars(inline)]
-pub struct ScalingStatus {
-    /// The replicas that are wanted.
-    pub replicas: i32,
-    /// Why, with what was measured when it was decided.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 512))]
-    pub message: String,
-    /// Since when fewer have sufficed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fewer_since: Option<Time>,
-    /// The most that were needed since then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub most_since: Option<i32>,
-    /// Since when there has been no request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idle_since: Option<Time>,
 }
 
 /// Where a registered model was found to lie.

@@ -25,6 +25,11 @@ pub const MODEL_ANNOTATION: &str = "mlops-operator.dev/model";
 /// `promote`, `rollback` or `rollback=REVISION`, and behind an `@` anything that makes it differ from the last one.
 pub const ROLLOUT_ACTION_ANNOTATION: &str = "mlops-operator.dev/rollout-action";
 
+/// The annotation on an Endpoint by which a person asks for a new key: `regenerate=primary` or `regenerate=secondary`, and
+/// behind an `@` anything that makes it differ from the last one. On the Secret with the keys, it names the last that was
+/// obeyed.
+pub const KEYS_ACTION_ANNOTATION: &str = "mlops-operator.dev/keys-action";
+
 /// The types of conditions.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum ConditionType {
@@ -36,14 +41,22 @@ pub enum ConditionType {
     Stalled,
     /// Requests are answered, by whichever revision, whatever a rollout is doing.
     Serving,
+    /// The number of pods is left as it is, although scaling asks for more or less. Present only while true.
+    ScalingHeld,
     /// Azure answers. Its transition time says since when it does or does not.
     AzureReachable,
 }
 
 impl ConditionType {
     /// Every type of condition, in the order in which a status lists them.
-    pub const ALL: [Self; 5] =
-        [Self::Ready, Self::Reconciling, Self::Stalled, Self::Serving, Self::AzureReachable];
+    pub const ALL: [Self; 6] = [
+        Self::Ready,
+        Self::Reconciling,
+        Self::Stalled,
+        Self::Serving,
+        Self::ScalingHeld,
+        Self::AzureReachable,
+    ];
 
     /// The name as it stands in `status.conditions[].type`.
     pub const fn name(self) -> &'static str {
@@ -52,6 +65,7 @@ impl ConditionType {
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
             Self::Serving => "Serving",
+            Self::ScalingHeld => "ScalingHeld",
             Self::AzureReachable => "AzureReachable",
         }
     }

@@ -50,14 +50,18 @@ reasons! {
     RolledBack => "Change the spec, or try it again with kubectl mlops rollout retry NAME.",
     /// A check of a rollout that only warns has failed.
     CheckFailed => "Look at the revision before it gets all requests.",
-    /// What a person asked of a rollout was done.
+    /// What a person asked for by an annotation was done.
     ActionTaken => "",
-    /// What a person asked of a rollout makes no sense now.
-    ActionRefused => "Look at it with kubectl mlops rollout NAME.",
+    /// What a person asked for by an annotation makes no sense now.
+    ActionRefused => "Read the message; kubectl mlops rollout NAME tells of a rollout.",
     /// The spec needs the inference gateway, and the operator knows of none.
     GatewayNeeded => "Install the chart with gateway.enabled=true, or remove the field that the message names.",
     /// The number of pods is on its way to the wanted one.
     Scaling => "",
+    /// A number that scaling goes by can't be read. Meanwhile pods may come, and none goes.
+    MetricUnavailable => "Correct scaling.target.query, or the chart's prometheusUrl, as the message says.",
+    /// Another autoscaler sets the number of pods, so that the operator leaves it alone.
+    ScaledElsewhere => "Delete the autoscaler that the message names, or let it scale the Endpoint.",
     /// Fewer pods answer than wanted, although nothing was changed.
     Degraded => "Look at the pods: a node may be gone, or a container restarting.",
     /// At least one pod answers requests.

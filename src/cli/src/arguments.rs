@@ -2,7 +2,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::output::Format;
 
@@ -13,7 +13,7 @@ Exit codes:
   2  wrong usage
   3  error: the cluster can't be reached, or an object does not exist
 
-It reads and never writes, except that rollout and rollback tell the operator what you say. Colour is left out off a
+It reads and never writes, except that rollout, rollback and keys tell the operator what you say. Colour is left out off a
 terminal and when NO_COLOR is set.";
 
 const ROLLOUT_EXIT_CODES: &str = "\
@@ -24,6 +24,16 @@ Exit codes:
   3  error: the cluster can't be reached, an object does not exist, or the word makes no sense now
 
 Of the Endpoint, it writes the annotation mlops-operator.dev/rollout-action and nothing else.";
+
+const KEYS_EXIT_CODES: &str = "\
+Exit codes:
+  0  ok
+  1  the operator refused, or did not answer in time
+  2  wrong usage
+  3  error: the cluster can't be reached, an object does not exist, or the word makes no sense now
+
+Of the Endpoint, it writes the annotation mlops-operator.dev/keys-action and nothing else. `kubectl get secret` shows the
+keys to whoever may read them.";
 
 const PLAN_EXIT_CODES: &str = "\
 Exit codes:
@@ -91,6 +101,9 @@ pub(crate) enum Verb {
     /// changes, or somebody says `kubectl mlops rollout retry NAME`.
     #[command(after_help = ROLLOUT_EXIT_CODES)]
     Rollback(RollbackOptions),
+    /// Replace a key that opens an endpoint of this cluster.
+    #[command(subcommand)]
+    Keys(KeysVerb),
     /// Check the cluster, the installation and your rights.
     #[command(after_help = EXIT_CODES)]
     Check(CheckOptions),
@@ -145,6 +158,34 @@ pub(crate) enum RolloutVerb {
     /// Give the new revision all requests, without further steps.
     #[command(after_help = ROLLOUT_EXIT_CODES)]
     Promote(Named),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysVerb {
+    /// Make a new key in place of one of the two; the other goes on opening the endpoint.
+    ///
+    /// To replace both without a refused request: let callers use the secondary key, regenerate the primary, let callers
+    /// use that one, and regenerate the secondary.
+    #[command(after_help = KEYS_EXIT_CODES)]
+    Regenerate(RegenerateOptions),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RegenerateOptions {
+    /// The Endpoint's name.
+    pub(crate) name: String,
+    /// Which key.
+    #[arg(long, value_enum, value_name = "KEY")]
+    pub(crate) key: KeyChoice,
+}
+
+/// Which key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum KeyChoice {
+    /// The first.
+    Primary,
+    /// The second.
+    Secondary,
 }
 
 #[derive(Args, Debug)]

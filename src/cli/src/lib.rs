@@ -1,9 +1,9 @@
-//! The kubectl plugin: `status`, `rollout`, `rollback`, `check`, `explain`, `plan` and `import`.
+//! The kubectl plugin: `status`, `rollout`, `rollback`, `keys`, `check`, `explain`, `plan` and `import`.
 //!
 //! Each verb gathers plain facts, makes a report of them with pure functions, and renders it as text, JSON or YAML.
 //!
-//! Invariant: it writes one annotation of an Endpoint, by which a person steers its rollout, and nothing else; beyond
-//! that it asks the API server what the user may do. Of Azure it has only what [`azure::Reads`] offers, which can't
+//! Invariant: it writes two annotations of an Endpoint, by which a person steers its rollout and asks for a new key, and
+//! nothing else; beyond that it asks the API server what the user may do. Of Azure it has only what [`azure::Reads`] offers, which can't
 //! write.
 
 mod arguments;
@@ -16,11 +16,13 @@ mod failure;
 mod fixtures;
 mod health;
 mod import;
+mod keys;
 mod objects;
 mod output;
 mod preview;
 mod rollout;
 mod status;
+mod word;
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
@@ -28,7 +30,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::arguments::{Arguments, Verb};
+use crate::arguments::{Arguments, KeysVerb, Verb};
 use crate::failure::{Failure, Outcome};
 use crate::output::Style;
 
@@ -67,6 +69,7 @@ fn start(arguments: &Arguments) -> Result<Outcome, Failure> {
             Verb::Status(options) => status::run(global, options, style).await,
             Verb::Rollout(options) => rollout::run(global, options, style).await,
             Verb::Rollback(options) => rollout::roll_back(global, options).await,
+            Verb::Keys(KeysVerb::Regenerate(options)) => keys::regenerate(global, options).await,
             Verb::Check(options) => check::run(global, options, style).await,
             Verb::Explain(options) => explain::run(global, options, style).await,
             Verb::Plan(options) => preview::run(global, options, style).await,

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod documents;
+mod keys;
 mod local;
 mod report;
 mod schema;

@@ -58,10 +58,10 @@ async fn status(global: &Global, options: &RolloutStatusOptions, style: Style) -
 }
 
 /// The name of an Endpoint: `NAME`, or `endpoint/NAME` as other verbs have it.
-fn name(word: Option<&str>) -> Result<String, Failure> {
+pub(crate) fn name(word: Option<&str>) -> Result<String, Failure> {
     let usage = || {
         Failure::Usage(
-            "name the Endpoint: kubectl mlops rollout NAME; `kubectl mlops status endpoint` lists them"
+            "name the Endpoint; `kubectl mlops status endpoint` lists them"
                 .to_owned(),
         )
     };
@@ -75,7 +75,7 @@ fn name(word: Option<&str>) -> Result<String, Failure> {
     }
 }
 
-async fn find(cluster: &Cluster, name: &str) -> Result<Endpoint, Failure> {
+pub(crate) async fn find(cluster: &Cluster, name: &str) -> Result<Endpoint, Failure> {
     let namespace = cluster.namespace.as_str();
     let found = objects::list(cluster, Kind::Endpoint, Some(namespace)).await?;
     objects::find(found, Kind::Endpoint, name, namespace)

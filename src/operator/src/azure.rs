@@ -113,22 +113,31 @@ fn limits(options: &Options) -> arm_client::Limits {
     limits
 }
 
+/// What to do when the right on the Secrets with the keys of Endpoints is missing.
+pub(crate) const KEYS_HINT: &str =
+    "set the chart's value endpointKeys.enabled to true, so that the operator may make and read the keys of Endpoints";
+
 /// A Secret; `None` when there is none.
 pub(crate) async fn secret(
     executor: &Executor,
     namespace: &str,
     name: &str,
 ) -> Result<Option<Secret>, Failure> {
+    let hint = "set the chart's value azure.secrets to true, so that the operator may read Secrets";
+    secret_or_hint(executor, namespace, name, hint).await
+}
+
+/// A Secret; `None` when there is none. Where it may not be read, the failure says what to do.
+pub(crate) async fn secret_or_hint(
+    executor: &Executor,
+    namespace: &str,
+    name: &str,
+    hint: &str,
+) -> Result<Option<Secret>, Failure> {
     let api: Api<Secret> = Api::namespaced(executor.client.clone(), namespace);
     let what = format!("read the Secret {namespace}/{name}");
     executor.call(&what, api.get_opt(name)).await.map_err(|failure| match failure.class {
-        Class::Denied => Failure {
-            message: format!(
-                "{}; set the chart's value azure.secrets to true, so that the operator may read Secrets",
-                failure.message
-            ),
-            ..failure
-        },
+        Class::Denied => Failure { message: format!("{}; {hint}", failure.message), ..failure },
         _ => failure,
     })
 }

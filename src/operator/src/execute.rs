@@ -20,6 +20,7 @@ use crate::resource::{Object, child_resource};
 use crate::store::{Sight, Source, Store};
 
 mod azure;
+mod keys;
 
 /// The longest that one call may take: shorter than what remains of a lease that was just renewed.
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(5);
@@ -67,6 +68,7 @@ impl Executor {
             Step::Apply(apply) => self.apply(decision.uid(), apply).await.map(|()| Done::Written),
             Step::Delete(delete) => self.delete(delete).await.map(|()| Done::Written),
             Step::Finalizer(present) => self.finalizer(kind, decision, *present).await,
+            Step::WriteKeys(write) => keys::write(self, write).await,
             Step::ArmPut(_) | Step::ArmPatch(_) | Step::ArmDelete(_) | Step::Export(_) => {
                 azure::execute(self, kind, decision, step).await
             }

@@ -5,10 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use api::Endpoint;
-use api::endpoint::{AnalysisQuery, RolloutStatus};
+use api::endpoint::RolloutStatus;
 use futures::future::join_all;
 use jiff::Timestamp;
-use plan::endpoint::load::{Load, is_measured};
+use plan::endpoint::load::{self, Load, is_measured};
 use plan::endpoint::rollout::evidence::{Evidence, MirrorSample, Sample};
 use serde::Deserialize;
 
@@ -127,7 +127,9 @@ impl Gateway {
                 failures => failures.join("; "),
             });
         }
-        let queries = analysis.queries.iter().map(|query| self.query(endpoint, query));
+        let queries = analysis.queries.iter().map(|query| async {
+            (query.name.clone(), self.query(endpoint, &query.query).await)
+        });
         evidence.queries = join_all(queries).await.into_iter().collect();
         Some(evidence)
     }
@@ -230,16 +232,18 @@ impl Gateway {
         window.evidence()
     }
 
+    /// What Prometheus tells of an Endpoint that scales by it.
+    pub(crate) async fn metric(&self, endpoint: &Endpoint) -> Option<Result<f64, String>> {
+        Some(self.query(endpoint, load::query(&endpoint.spec)?).await)
+    }
+
     /// Asks Prometheus one number.
-    async fn query(&self, endpoint: &Endpoint, query: &AnalysisQuery) -> (String, Result<f64, String>) {
-        let Some(prometheus) = &self.prometheus else {
-            let message = "the chart names no Prometheus (prometheusUrl)".to_owned();
-            return (query.name.clone(), Err(message));
-        };
+    async fn query(&self, endpoint: &Endpoint, query: &str) -> Result<f64, String> {
+        let prometheus =
+            self.prometheus.as_ref().ok_or("the chart names no Prometheus (prometheusUrl)")?;
         let rollout = endpoint.status.as_ref().and_then(|status| status.rollout.as_ref());
         let text = |value: Option<&String>| value.cloned().unwrap_or_default();
         let filled = query
-            .query
             .replace("$revision", &text(rollout.and_then(|it| it.candidate.as_ref())))
             .replace("$stable", &text(rollout.map(|it| &it.stable)))
             .replace("$namespace", &text(endpoint.metadata.namespace.as_ref()))
@@ -251,11 +255,7 @@ impl Gateway {
             told.await.map_err(|error| error.without_url().to_string())
         };
         let answer: Result<serde_json::Value, String> = ask.await;
-        let number = match answer {
-            Ok(answer) => number(&answer),
-            Err(error) => Err(format!("failed to ask Prometheus: {error}")),
-        };
-        (query.name.clone(), number)
+        number(&answer.map_err(|error| format!("failed to ask Prometheus: {error}"))?)
     }
 }
 

@@ -2,7 +2,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use plan::Step;
+use plan::{ChildKind, Step};
 use prometheus::core::Collector;
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
@@ -114,6 +114,7 @@ impl Metrics {
             Step::ArmPatch(_) => "arm_patch",
             Step::ArmDelete(_) => "arm_delete",
             Step::Export(_) => "export",
+            Step::WriteKeys(_) => "write_keys",
         };
         self.0.steps.with_label_values(&[controller, step, if done { "done" } else { "failed" }]).inc();
     }
@@ -127,6 +128,7 @@ impl Metrics {
             Source::Primary(primary) => format!("{primary:?}"),
             Source::Child(kind) => kind.to_string(),
             Source::Pods => "Pod".to_owned(),
+            Source::Autoscalers => ChildKind::HorizontalPodAutoscaler.to_string(),
         };
         self.0.watch_restarts.with_label_values(&[&kind]).inc();
     }

@@ -2,4 +2,5 @@
 
 pub(crate) mod azure;
 pub(crate) mod endpoint;
+mod keys;
 pub(crate) mod serving_runtime;

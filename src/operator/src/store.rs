@@ -6,11 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use api::meta::{ENDPOINT_LABEL, ENDPOINT_NAMESPACE_LABEL, GATEWAY_ROUTE_LABEL};
+use api::meta::{
+    ENDPOINT_LABEL, ENDPOINT_NAMESPACE_LABEL, GATEWAY_ROUTE_LABEL, MANAGED_BY_LABEL, MANAGER,
+};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use plan::ChildKind;
+use plan::child::Controller;
 use plan::endpoint::PodFacts;
+use plan::endpoint::autoscaler::Autoscaler;
 
 use crate::object::{Item, Lane, ObjectName, Primary, references};
 use crate::resource::Object;
@@ -24,6 +28,8 @@ pub(crate) enum Source {
     Child(ChildKind),
     /// The pods of endpoints.
     Pods,
+    /// The autoscalers that are not the operator's.
+    Autoscalers,
 }
 
 /// One sight of an object.
@@ -73,6 +79,7 @@ impl Intent {
 enum Content {
     Json(Box<[u8]>),
     Pod(Box<PodFacts>),
+    Autoscaler(Box<Autoscaler>),
 }
 
 impl From<Object> for Sight {
@@ -104,6 +111,45 @@ impl From<Pod> for Sight {
             content: Content::Pod(Box::new(PodFacts::from_pod(&pod))),
         }
     }
+}
+
+impl Sight {
+    /// A sight of somebody else's autoscaler, of which only what it scales is kept.
+    pub(crate) fn autoscaler(object: &Object) -> Self {
+        let target = &object.spec["scaleTargetRef"];
+        let text = |field: &str| target[field].as_str().unwrap_or_default().to_owned();
+        let name = ObjectName::of(&object.metadata);
+        let owners = object.metadata.owner_references.iter().flatten();
+        let controller = owners.filter(|owner| owner.controller == Some(true)).map(|owner| Controller {
+            kind: owner.kind.clone(),
+            name: owner.name.clone(),
+            uid: owner.uid.clone(),
+        });
+        let facts = Autoscaler {
+            name: name.name.to_string(),
+            controller: controller.into_iter().next(),
+            target_kind: text("kind"),
+            target_name: text("name"),
+        };
+        Self {
+            version: Object::version(&object.metadata),
+            // Whose Deployment it is, is looked up when it is asked for.
+            endpoint: Some(ObjectName::new(&name.namespace, &facts.target_name)),
+            name,
+            references: Box::default(),
+            lane: Lane::Cluster,
+            intent: Intent::default(),
+            content: Content::Autoscaler(Box::new(facts)),
+        }
+    }
+}
+
+/// Whether an autoscaler is the operator's own, as far as its labels tell.
+pub(crate) fn is_own(metadata: &ObjectMeta) -> bool {
+    metadata.labels.as_ref().is_some_and(|labels| {
+        labels.get(MANAGED_BY_LABEL).is_some_and(|manager| manager == MANAGER)
+            && labels.contains_key(ENDPOINT_LABEL)
+    })
 }
 
 /// Whether an Endpoint has to do with Azure: by where it runs, by its model, or by what it left there.
@@ -155,6 +201,8 @@ struct Tables {
     relists: BTreeMap<(Source, Arc<str>), u64>,
     objects: BTreeMap<(Source, ObjectName), Entry>,
     pods: BTreeMap<ObjectName, BTreeSet<ObjectName>>,
+    /// The autoscalers of others, by what they scale.
+    autoscalers: BTreeMap<ObjectName, BTreeSet<ObjectName>>,
     /// The objects of endpoints that bear another name, or lie in another namespace.
     further: BTreeMap<ObjectName, BTreeSet<(ChildKind, ObjectName)>>,
     /// The objects that name an object in their spec.
@@ -208,7 +256,8 @@ impl Store {
             if entry.sight.version >= version && version > 0 {
                 return Vec::new();
             }
-            let same_pod = matches!(sight.content, Content::Pod(_)) && entry.sight.content == sight.content;
+            let same_facts =
+                !matches!(sight.content, Content::Json(_)) && entry.sight.content == sight.content;
             // The watch may be faster than the answer to an own write, and each look costs calls of Azure.
             let in_azure = is_in_azure_alone(source)
                 || (source == Source::Primary(Primary::Endpoint)
@@ -217,13 +266,26 @@ impl Store {
             let before = std::mem::replace(&mut entry.sight, sight.clone());
             tables.unlink(source, &before);
             tables.link(source, &sight);
-            if same_pod || own_news {
+            if same_facts || own_news {
                 return Vec::new();
+            }
+            if source == Source::Autoscalers
+                && let Some(target) = &before.endpoint
+            {
+                drop_from(&mut tables.autoscalers, target, &name);
+                let mut items = self.concerned(&tables, source, &name, before.endpoint.clone());
+                let target = endpoint.clone().unwrap_or_else(|| target.clone());
+                tables.autoscalers.entry(target).or_default().insert(name.clone());
+                items.extend(self.concerned(&tables, source, &name, endpoint));
+                return items;
             }
         } else {
             match (source, &endpoint) {
                 (Source::Pods, Some(endpoint)) => {
                     tables.pods.entry(endpoint.clone()).or_default().insert(name.clone());
+                }
+                (Source::Autoscalers, Some(target)) => {
+                    tables.autoscalers.entry(target.clone()).or_default().insert(name.clone());
                 }
                 (Source::Child(kind), Some(endpoint)) if *endpoint != name => {
                     tables.further.entry(endpoint.clone()).or_default().insert((kind, name.clone()));
@@ -295,7 +357,7 @@ impl Store {
         let tables = self.tables();
         match tables.objects.get(&(source, name.clone())).map(|entry| &entry.sight.content) {
             Some(Content::Json(json)) => Ok(Some(serde_json::from_slice(json)?)),
-            Some(Content::Pod(_)) | None => Ok(None),
+            Some(Content::Pod(_) | Content::Autoscaler(_)) | None => Ok(None),
         }
     }
 
@@ -334,7 +396,19 @@ impl Store {
         let entries = names.filter_map(|name| tables.objects.get(&(Source::Pods, name.clone())));
         let facts = entries.filter_map(|entry| match &entry.sight.content {
             Content::Pod(facts) => Some(facts.as_ref().clone()),
-            Content::Json(_) => None,
+            Content::Json(_) | Content::Autoscaler(_) => None,
+        });
+        facts.collect()
+    }
+
+    /// The autoscalers of others that scale what bears a name, of whatever kind.
+    pub(crate) fn autoscalers_of(&self, target: &ObjectName) -> Vec<Autoscaler> {
+        let tables = self.tables();
+        let names = tables.autoscalers.get(target).into_iter().flatten();
+        let entries = names.filter_map(|name| tables.objects.get(&(Source::Autoscalers, name.clone())));
+        let facts = entries.filter_map(|entry| match &entry.sight.content {
+            Content::Autoscaler(facts) => Some(facts.as_ref().clone()),
+            Content::Json(_) | Content::Pod(_) => None,
         });
         facts.collect()
     }
@@ -359,6 +433,7 @@ impl Store {
         tables.unlink(*source, &entry.sight);
         match (*source, &entry.sight.endpoint) {
             (Source::Pods, Some(endpoint)) => drop_from(&mut tables.pods, endpoint, name),
+            (Source::Autoscalers, Some(target)) => drop_from(&mut tables.autoscalers, target, name),
             (Source::Child(kind), Some(endpoint)) => {
                 drop_from(&mut tables.further, endpoint, &(kind, name.clone()));
             }
@@ -385,6 +460,19 @@ impl Store {
             Source::Primary(primary) => vec![Item { primary, object: name.clone() }],
             Source::Child(_) | Source::Pods => {
                 endpoint.into_iter().map(|object| Item { primary: Primary::Endpoint, object }).collect()
+            }
+            Source::Autoscalers => {
+                let of_deployment = endpoint.as_ref().and_then(|target| {
+                    let key = (Source::Child(ChildKind::Deployment), target.clone());
+                    tables.objects.get(&key)?.sight.endpoint.clone()
+                });
+                let mut names: Vec<ObjectName> = of_deployment.into_iter().chain(endpoint).collect();
+                names.dedup();
+                let is_known = |name: &ObjectName| {
+                    tables.objects.contains_key(&(Source::Primary(Primary::Endpoint), name.clone()))
+                };
+                names.retain(is_known);
+                names.into_iter().map(|object| Item { primary: Primary::Endpoint, object }).collect()
             }
         }
     }

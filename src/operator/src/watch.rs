@@ -17,7 +17,7 @@ use crate::kinds::KINDS;
 use crate::metrics::Metrics;
 use crate::object::{Item, ObjectName, Primary};
 use crate::resource::{Object, child_resource};
-use crate::store::{Sight, Source, Store};
+use crate::store::{Sight, Source, Store, is_own};
 
 /// Seconds after which the server ends a watch. With the client's read time-out a little above, a connection that died
 /// without a word is noticed within 70 s; the library's own default is 295 s.
@@ -86,12 +86,26 @@ async fn watch_one(client: Client, namespace: String, source: Source, sink: Sink
                 feed(watcher(api, config), &namespace, source, &sink).await;
             }
         }
+        Source::Child(ChildKind::HorizontalPodAutoscaler) => {
+            // Those of others too: the operator must not fight them.
+            let api = objects(client, &namespace, &child_resource(ChildKind::HorizontalPodAutoscaler));
+            let sort = |object: Object| {
+                if is_own(&object.metadata) {
+                    (source, object.into())
+                } else {
+                    (Source::Autoscalers, Sight::autoscaler(&object))
+                }
+            };
+            feed_sorted(watcher(api, config), &namespace, &[source, Source::Autoscalers], sort, &sink).await;
+        }
         Source::Child(kind) => {
             let api = objects(client, &namespace, &child_resource(kind));
             let routes = config.labels(&format!("{GATEWAY_ROUTE_LABEL}=true,{ENDPOINT_NAMESPACE_LABEL}"));
             let config = if kind == ChildKind::ConfigMap { routes } else { ours };
             feed(watcher(api, config), &namespace, source, &sink).await;
         }
+        // They come with the operator's own.
+        Source::Autoscalers => {}
         Source::Pods => {
             let api = pods(client, &namespace);
             feed(watcher(api, ours), &namespace, source, &sink).await;
@@ -119,28 +133,50 @@ async fn feed<K>(
 ) where
     K: Resource + Into<Sight>,
 {
+    feed_sorted(events, namespace, &[source], |object: K| (source, object.into()), sink).await;
+}
+
+/// Feeds the objects of one watch to the sources that they belong to.
+async fn feed_sorted<K: Resource>(
+    events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
+    namespace: &str,
+    sources: &[Source],
+    sort: impl Fn(K) -> (Source, Sight),
+    sink: &Sink,
+) {
     let mut first = true;
     let mut events = pin!(events.default_backoff());
     loop {
         match events.try_next().await {
-            Ok(Some(Event::Init)) => sink.store.begin_relist(source, namespace),
+            Ok(Some(Event::Init)) => {
+                sources.iter().for_each(|source| sink.store.begin_relist(*source, namespace));
+            }
             Ok(Some(Event::InitApply(object) | Event::Apply(object))) => {
-                (sink.wake)(source, sink.store.apply(source, object.into()));
+                let (name, version) = (ObjectName::of(object.meta()), Object::version(object.meta()));
+                let (source, sight) = sort(object);
+                (sink.wake)(source, sink.store.apply(source, sight));
+                for other in sources.iter().filter(|other| **other != source) {
+                    (sink.wake)(*other, sink.store.delete(*other, &name, version));
+                }
             }
             Ok(Some(Event::Delete(object))) => {
                 let (name, version) = (ObjectName::of(object.meta()), Object::version(object.meta()));
-                (sink.wake)(source, sink.store.delete(source, &name, version));
+                for source in sources {
+                    (sink.wake)(*source, sink.store.delete(*source, &name, version));
+                }
             }
             Ok(Some(Event::InitDone)) => {
-                (sink.wake)(source, sink.store.end_relist(source, namespace));
+                for source in sources {
+                    (sink.wake)(*source, sink.store.end_relist(*source, namespace));
+                }
                 if std::mem::take(&mut first) && sink.synced.fetch_sub(1, Ordering::SeqCst) == 1 {
                     sink.done.send_replace(true);
                 }
             }
             Ok(None) => return,
             Err(error) => {
-                sink.metrics.watch_failed(source);
-                tracing::warn!(?source, %error, "a watch ended and is started again");
+                sources.iter().take(1).for_each(|source| sink.metrics.watch_failed(*source));
+                tracing::warn!(?sources, %error, "a watch ended and is started again");
             }
         }
     }

@@ -101,7 +101,7 @@ pub struct Observed {
 }
 
 /// The object that controls another, from its owner references.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Controller {
     /// Its kind.
     pub kind: String,

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+pub mod autoscaler;
 pub mod azure;
 mod build;
 mod deployment;
 mod elsewhere;
+pub mod keys;
 pub mod load;
 pub mod model_uri;
 pub mod pod;
@@ -17,7 +19,7 @@ mod story;
 mod valid;
 
 use api::azure::ManagementMode;
-use api::endpoint::{AuthMode, ResolvedModel};
+use api::endpoint::{ResolvedModel, ScalingStatus};
 use api::{Endpoint, EndpointStatus, Reason, ServingRuntimeSpec};
 use jiff::Timestamp;
 
@@ -26,10 +28,13 @@ use self::rollout::evidence::Evidence;
 pub use self::valid::Refusal;
 use self::valid::Valid;
 use crate::child::{ChildKind, Children, Observed};
+use crate::condition;
 use crate::settings::Settings;
 use crate::step::{Apply, Delete, FieldManager, Next, Plan, Step};
 use crate::subset;
 
+/// The longest message of the status about scaling, in characters.
+const SCALING_MESSAGE: usize = 500;
 /// How often the keys of an Endpoint are read again.
 const KEYS_PERIOD: Duration = Duration::from_secs(30);
 /// The same while there are none.
@@ -54,8 +59,12 @@ pub struct World {
     pub evidence: Option<Evidence>,
     /// What the gateway measures of its callers, when [`load::is_measured`] says that it scales by that.
     pub load: Option<load::Load>,
-    /// The digests of its keys, when [`has_keys`] says that a Secret must be read.
-    pub keys: Option<Result<Vec<String>, Refusal>>,
+    /// What Prometheus tells, when [`load::query`] says that it scales by that.
+    pub metric: Option<Result<f64, String>>,
+    /// The autoscalers of others that name it or one of its Deployments.
+    pub autoscalers: Vec<autoscaler::Autoscaler>,
+    /// Its keys, when [`keys::secret`] says that a Secret must be read.
+    pub keys: Option<Result<keys::Keys, Refusal>>,
     /// Its pods.
     pub pods: Vec<PodFacts>,
     /// What the operator was started with.
@@ -90,10 +99,10 @@ pub fn plan(world: &World) -> Plan<EndpointStatus> {
     } else {
         elsewhere::beside(world, here(world))
     };
-    let plan = scaled(world, plan);
-    let plan = if has_keys(&world.endpoint).is_some() {
+    let plan = keys::keyed(world, scaled(world, plan));
+    let plan = if keys::secret(&world.endpoint).is_some() {
         // A Secret is not watched: whether its keys have changed is seen by looking.
-        let period = if matches!(world.keys, Some(Err(_))) { MISSING_KEYS_PERIOD } else { KEYS_PERIOD };
+        let period = if keys::digests(world).is_err() { MISSING_KEYS_PERIOD } else { KEYS_PERIOD };
         Plan { next: elsewhere::sooner(plan.next, Next::After(period)), ..plan }
     } else {
         plan
@@ -104,12 +113,28 @@ pub fn plan(world: &World) -> Plan<EndpointStatus> {
     }
 }
 
-/// The plan of an Endpoint that scales by what the gateway measures: it says so, and looks again soon.
+/// The plan of an Endpoint that scales by load: it says so, looks again soon, and says who else scales it.
 fn scaled(world: &World, mut plan: Plan<EndpointStatus>) -> Plan<EndpointStatus> {
+    if world.endpoint.spec.target.type_.is_azure() {
+        return plan;
+    }
+    let other = autoscaler::of_pods(world);
+    let held = autoscaler::held(world);
     if let Some(scaling) = load::scale(world) {
-        plan.status.scaling = Some(scaling);
+        plan.status.scaling = Some(match (other, &held) {
+            (Some(other), Some(held)) => ScalingStatus {
+                replicas: autoscaler::replicas(world, other),
+                message: held.message.chars().take(SCALING_MESSAGE).collect(),
+                ..ScalingStatus::default()
+            },
+            _ => scaling,
+        });
         plan.next = elsewhere::sooner(plan.next, Next::After(load::PERIOD));
     }
+    let old = world.endpoint.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
+    let generation = world.endpoint.metadata.generation;
+    let statements: Vec<_> = held.into_iter().collect();
+    plan.status.conditions.extend(condition::merge(old, &statements, generation, world.now));
     plan
 }
 
@@ -128,14 +153,6 @@ fn here(world: &World) -> Plan<EndpointStatus> {
         steps.extend(routed::whole(world, valid, &status));
     }
     Plan { steps, status, events, next: Next::OnChange }
-}
-
-/// Whether the keys of an Endpoint must be read from a Secret of its namespace, and its name.
-pub fn has_keys(endpoint: &Endpoint) -> Option<String> {
-    let spec = &endpoint.spec;
-    let auth = spec.auth.as_ref().filter(|it| it.mode == AuthMode::Key && !spec.target.type_.is_azure())?;
-    let own = || format!("{}-keys", endpoint.metadata.name.as_deref().unwrap_or_default());
-    Some(auth.secret_ref.as_ref().map_or_else(own, |secret| secret.name.clone()))
 }
 
 /// Refuses to touch an object that belongs to somebody else.
@@ -233,13 +250,18 @@ fn step(valid: &Valid, kind: ChildKind, body: serde_json::Value, why: &'static s
 fn removals(valid: &Valid, world: &World) -> Option<Step> {
     let seen = world.children.get(&ChildKind::HorizontalPodAutoscaler)?;
     let ours = seen.controller.as_ref().is_some_and(|controller| controller.uid == valid.uid);
-    (valid.replicas.is_fixed() && ours && !seen.deleting).then(|| {
+    let why = match valid.replicas {
+        valid::Replicas::Range { .. } => return None,
+        valid::Replicas::Fixed(_) => "the number of replicas is fixed",
+        valid::Replicas::Elsewhere { .. } => "another autoscaler sets the replicas",
+    };
+    (ours && !seen.deleting).then(|| {
         Step::Delete(Delete {
             kind: ChildKind::HorizontalPodAutoscaler,
             namespace: valid.namespace.to_owned(),
             name: valid.name.to_owned(),
             uid: seen.uid.clone(),
-            why: "the number of replicas is fixed",
+            why,
         })
     })
 }

@@ -30,4 +30,5 @@ pub use child::{ChildKind, Children, Observed};
 pub use settings::{Gateway, Settings};
 pub use step::{
     Apply, ArmDelete, ArmPatch, ArmPut, Delete, Event, EventType, ExportStep, FieldManager, Next, Plan, Step,
+    WriteKeys,
 };

@@ -109,6 +109,13 @@ pub fn secret_rights() -> Vec<Right> {
     vec![Right { group: "", resource: "secrets", verbs: &["create", "get", "patch"], names: &[], why }]
 }
 
+/// The rights for the keys of Endpoints on this cluster. They are given only when asked for: the names of the Secrets are
+/// not known beforehand, so that they reach every Secret.
+pub fn key_rights() -> Vec<Right> {
+    let why = "to make the keys of Endpoints, and to read those that auth.secretRef names";
+    vec![Right { group: "", resource: "secrets", verbs: &["create", "get", "patch"], names: &[], why }]
+}
+
 /// The rights for objects that export into a ConfigMap. They are given only when asked for.
 pub fn config_map_rights() -> Vec<Right> {
     let why = "to export ids and addresses";

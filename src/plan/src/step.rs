@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::azure::{ExportValue, SecretValue};
 use crate::child::ChildKind;
+use crate::endpoint::keys::Key;
 
 /// What to do about one object, decided from one observation of the world.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +41,8 @@ pub enum Step {
     ArmDelete(ArmDelete),
     /// Write ids, addresses and keys into a Secret or ConfigMap.
     Export(ExportStep),
+    /// Write keys of an Endpoint into its Secret.
+    WriteKeys(WriteKeys),
 }
 
 /// A PUT of a resource in Azure.
@@ -98,6 +101,23 @@ pub struct ExportStep {
     pub values: BTreeMap<String, ExportValue>,
     /// The digest that tells whether it is up to date.
     pub digest: String,
+}
+
+/// A write of keys into the Secret of an Endpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WriteKeys {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// The whole Secret or, where it exists, a patch with its identity and version; without the keys.
+    pub body: Value,
+    /// The keys to write, by their fields. The others stay as they are.
+    pub keys: BTreeMap<&'static str, Key>,
+    /// Whether it does not exist yet.
+    pub create: bool,
+    /// Why it is needed.
+    pub why: String,
 }
 
 /// A server-side apply.
@@ -163,7 +183,11 @@ impl Step {
             Self::ArmPut(put) => Some(&put.id),
             Self::ArmPatch(patch) => Some(&patch.id),
             Self::ArmDelete(delete) => Some(&delete.id),
-            Self::Apply(_) | Self::Delete(_) | Self::Finalizer(_) | Self::Export(_) => None,
+            Self::Apply(_)
+            | Self::Delete(_)
+            | Self::Finalizer(_)
+            | Self::Export(_)
+            | Self::WriteKeys(_) => None,
         }
     }
 
@@ -202,6 +226,10 @@ impl fmt::Display for Step {
             }
             Self::ArmPatch(patch) => write!(formatter, "update (PATCH) {}: {}", patch.id, patch.why),
             Self::ArmDelete(delete) => write!(formatter, "delete (DELETE) {}: {}", delete.id, delete.why),
+            Self::WriteKeys(keys) => {
+                let verb = if keys.create { "create" } else { "patch" };
+                write!(formatter, "{verb} Secret {}/{}: {}", keys.namespace, keys.name, keys.why)
+            }
             Self::Export(export) => {
                 let kind = if export.secret { "Secret" } else { "ConfigMap" };
                 write!(

@@ -99,6 +99,12 @@ pub fn endpoint(name: &str) -> EndpointFixture {
 #[must_use]
 pub struct EndpointFixture(Endpoint);
 
+impl From<Endpoint> for EndpointFixture {
+    fn from(endpoint: Endpoint) -> Self {
+        Self(endpoint)
+    }
+}
+
 impl EndpointFixture {
     /// An ONNX model.
     pub fn onnx(self, uri: &str) -> Self {
@@ -167,6 +173,7 @@ impl EndpointFixture {
             min_replicas: Some(min),
             max_replicas: Some(max),
             target: Some(ScalingTarget { cpu_utilization: Some(60), ..ScalingTarget::default() }),
+            behavior: None,
         };
         self
     }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use api::{Endpoint, EndpointSpec, EndpointStatus, Reason};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
+use plan::endpoint::autoscaler::Autoscaler;
+use plan::endpoint::keys::{self, Both, Key, Keys, SecretSeen};
 use plan::endpoint::load::Load;
 use plan::endpoint::rollout::evidence::Evidence;
 use plan::endpoint::{PodFacts, RuntimeFacts};
-use plan::{Apply, ChildKind, Children, Delete, Observed, Plan, Settings, Step};
+use plan::{Apply, ChildKind, Children, Delete, Observed, Plan, Settings, Step, WriteKeys};
 use serde_json::{Value, json};
 
 use crate::apply::Object;
@@ -32,10 +34,16 @@ pub struct World {
     pub model: Option<Result<api::endpoint::ResolvedModel, plan::endpoint::Refusal>>,
     /// What the gateway measured in the present step of the rollout.
     pub evidence: Option<Evidence>,
-    /// The digests of its keys.
-    pub keys: Option<Result<Vec<String>, plan::endpoint::Refusal>>,
+    /// The Secret with its keys, whose digests are seen.
+    pub secret: Option<SecretSeen>,
+    /// How many keys were made.
+    pub(crate) keys_made: u32,
     /// What callers do.
     pub load: Option<Load>,
+    /// What Prometheus tells.
+    pub metric: Option<Result<f64, String>>,
+    /// The autoscalers of others.
+    pub autoscalers: Vec<Autoscaler>,
     pub(crate) objects: BTreeMap<ChildKind, Object>,
     /// The objects that bear another name than the Endpoint, or lie in another namespace.
     pub(crate) further: BTreeMap<(ChildKind, String), Object>,
@@ -57,8 +65,11 @@ impl World {
             azure: None,
             model: None,
             evidence: None,
-            keys: None,
+            secret: None,
+            keys_made: 0,
             load: None,
+            metric: None,
+            autoscalers: Vec::new(),
             objects: BTreeMap::new(),
             further: BTreeMap::new(),
             refused: None,
@@ -78,13 +89,59 @@ impl World {
             further: self.further(),
             route: self.routes().next().map(|body| Observed::from_body(body.clone())),
             evidence: self.evidence.clone(),
-            keys: self.keys.clone(),
+            keys: keys::secret(&self.endpoint).map(|_| Ok(self.keys())),
             load: self.load,
+            metric: self.metric.clone(),
+            autoscalers: self.autoscalers.clone(),
             pods: self.pods.iter().map(PodFacts::from_pod).collect(),
             settings: self.settings.clone(),
             azure: self.azure.clone(),
             model: self.model.clone(),
         }
+    }
+
+    /// What is seen of its Secret, and keys that nobody has seen.
+    fn keys(&self) -> Keys {
+        let fresh = |name: &str| Key::new(format!("{name}-{}", self.keys_made));
+        let fresh = Both { primary: fresh("primary"), secondary: fresh("secondary") };
+        Keys { secret: self.secret.clone(), fresh }
+    }
+
+    /// The next observation offers other keys.
+    pub fn make_other_keys(&mut self) {
+        self.keys_made += 1;
+    }
+
+    /// How many writes of keys there were.
+    pub fn keys_made(&self) -> u32 {
+        self.keys_made
+    }
+
+    /// Stores keys as the API server does.
+    fn write_keys(&mut self, write: &WriteKeys) -> Result<(), String> {
+        let metadata = &write.body["metadata"];
+        let version = self.secret.as_ref().map(|it| (it.uid.clone(), it.version.clone()));
+        let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
+        if version != (!write.create).then(|| (text("uid"), text("resourceVersion"))) {
+            return Err(format!("the Secret {} is not the one that was seen", write.name));
+        }
+        self.counter += 1;
+        self.keys_made += 1;
+        let mut seen = self.secret.take().unwrap_or_else(|| SecretSeen {
+            uid: format!("uid-{}", self.counter),
+            controller: Observed::from_body(write.body.clone()).controller,
+            ..SecretSeen::default()
+        });
+        seen.version = self.counter.to_string();
+        let action = metadata["annotations"][api::meta::KEYS_ACTION_ANNOTATION].as_str();
+        seen.action = action.map(str::to_owned).or(seen.action);
+        for (field, key) in &write.keys {
+            let place =
+                if *field == "primaryKey" { &mut seen.digests.primary } else { &mut seen.digests.secondary };
+            *place = Some(key.digest());
+        }
+        self.secret = Some(seen);
+        Ok(())
     }
 
     /// The objects that bear the Endpoint's label and name.
@@ -175,6 +232,7 @@ impl World {
         match step {
             Step::Apply(apply) => self.apply(apply),
             Step::Delete(delete) => self.delete(delete),
+            Step::WriteKeys(write) => self.write_keys(write),
             other => unreachable!("{other} is not a step on a cluster"),
         }
     }

@@ -310,9 +310,10 @@ pub struct RequestLogging {
 pub struct Auth {
     /// The kind of proof.
     pub mode: AuthMode,
-    /// The Secret of this namespace with the keys, for the mode `Key` on this cluster: `primaryKey` and, so that one
-    /// can be replaced without a gap, `secondaryKey`. Without it, the Secret `NAME-keys`. A change is seen within half a
-    /// minute; the chart's value `azure.secrets` lets the operator read Secrets.
+    /// A Secret of this namespace with keys of your own, for the mode `Key` on this cluster: `primaryKey` and, so that one
+    /// can be replaced without a gap, `secondaryKey`. Without it, the operator makes the Secret `NAME-keys` with two random
+    /// keys, gives back one that is missing, and makes a new one on `kubectl mlops keys regenerate NAME`. A change of the
+    /// Secret is seen within half a minute. The chart's value `endpointKeys.enabled` gives the operator the right.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,
     /// The tokens that are taken, for the mode `AadToken` on this cluster.

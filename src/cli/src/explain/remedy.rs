@@ -73,6 +73,8 @@ pub(super) fn remedy(reason: Reason) -> Remedy {
         | Reason::RolledBack
         | Reason::CheckFailed
         | Reason::ActionRefused
+        | Reason::MetricUnavailable
+        | Reason::ScaledElsewhere
         | Reason::Drifted => ask(Persona::MlEngineer, Place::Spec),
         Reason::SoftDeleted | Reason::OperationFailed | Reason::OperationStuck => {
             ask(Persona::MlEngineer, Place::Portal)

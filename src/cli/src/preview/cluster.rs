@@ -18,7 +18,7 @@ use crate::connect::{Cluster, Problem};
 use crate::failure::Failure;
 use crate::output;
 
-fn failed(problem: &Problem) -> Failure {
+pub(super) fn failed(problem: &Problem) -> Failure {
     Failure::Error(problem.message().to_owned())
 }
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use api::endpoint::ResolvedModel;
 use api::{Endpoint, ServingRuntimeSpec};
 use plan::azure::{Facts, Outcome, Read, Refusal, Sight};
-use plan::endpoint::{RuntimeFacts, World, has_keys, model_uri, plan};
+use plan::endpoint::{RuntimeFacts, World, model_uri, plan};
 use plan::{Children, Step};
 use serde_json::{Value, json};
 
 use super::report::ObjectReport;
-use super::{Scene, cluster};
+use super::{Scene, cluster, keys};
 use crate::failure::Failure;
 
 /// How often Azure is asked where a model lies.
@@ -43,8 +43,7 @@ pub(super) async fn steps(
         Some(cluster) => cluster::children(cluster, &object, scene.settings.gateway.as_ref()).await?,
         None => (Children::new(), Vec::new(), None),
     };
-    // The digests of keys are not shown, and a plan looks alike with any.
-    let keys = has_keys(&endpoint).map(|_| Ok(vec!["0".repeat(64)]));
+    let keys = keys::of(scene, &endpoint, &object, report).await?.map(Ok);
     let world = World {
         now: scene.now,
         runtimes: runtimes(scene, &endpoint, report),
@@ -53,6 +52,8 @@ pub(super) async fn steps(
         route,
         evidence: None,
         load: None,
+        metric: None,
+        autoscalers: Vec::new(),
         keys,
         pods: Vec::new(),
         settings: scene.settings.clone(),
@@ -61,7 +62,7 @@ pub(super) async fn steps(
         endpoint,
     };
     let plan = plan(&world);
-    let is_write = |step: &&Step| matches!(step, Step::Apply(_) | Step::Delete(_));
+    let is_write = |step: &&Step| matches!(step, Step::Apply(_) | Step::Delete(_) | Step::WriteKeys(_));
     let steps: Vec<Step> = plan.steps.iter().filter(is_write).cloned().collect();
     if !is_azure && !is_paused {
         let stalled = plan.status.conditions.iter().find(|it| it.type_ == "Stalled" && it.status == "True");

@@ -248,12 +248,14 @@ fn write(step: &Step, stage: usize) -> Write {
             let kind = if export.secret { "Secret" } else { "ConfigMap" };
             (place(kind, &export.namespace, &export.name), "it exports ids, addresses or keys".to_owned())
         }
+        Step::WriteKeys(write) => (place("Secret", &write.namespace, &write.name), write.why.clone()),
     };
     let (differences, body) = match step {
         Step::ArmPut(put) => (put.differences.clone(), put.body.clone()),
         Step::ArmPatch(patch) => (patch.differences.clone(), patch.body.clone()),
         Step::Apply(apply) => (Vec::new(), apply.body.clone()),
         Step::Export(export) => (Vec::new(), json!({"keys": keys(&export.values)})),
+        Step::WriteKeys(write) => (Vec::new(), json!({"keys": write.keys.keys().collect::<Vec<_>>()})),
         Step::ArmDelete(_) | Step::Delete(_) | Step::Finalizer(_) => (Vec::new(), Value::Null),
     };
     let body = simulate::without_null(&body);
@@ -268,6 +270,8 @@ fn kind_of(step: &Step) -> (System, Action, &'static str) {
         Step::ArmDelete(_) => (System::Azure, Action::Delete, "DELETE"),
         Step::Apply(apply) if apply.create => (System::Kubernetes, Action::Create, "apply"),
         Step::Apply(_) => (System::Kubernetes, Action::Update, "apply"),
+        Step::WriteKeys(write) if write.create => (System::Kubernetes, Action::Create, "create"),
+        Step::WriteKeys(_) => (System::Kubernetes, Action::Update, "patch"),
         Step::Export(_) => (System::Kubernetes, Action::Create, "apply"),
         Step::Finalizer(_) => (System::Kubernetes, Action::Update, "patch"),
         Step::Delete(_) => (System::Kubernetes, Action::Delete, "delete"),

@@ -1,29 +1,18 @@
 //! A person's word about a rollout: whether it makes sense now, how it is said, and what becomes of it.
-//!
-//! Invariant: of an Endpoint, one annotation is written and nothing else.
 use std::fmt;
-use std::time::Duration;
 
 use api::Endpoint;
 use api::endpoint::{Revision, RolloutStatus};
 use api::meta::ROLLOUT_ACTION_ANNOTATION;
 use jiff::Timestamp;
-use kube::Api;
-use kube::api::{Patch, PatchParams};
-use kube::runtime::wait::await_condition;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::arguments::Global;
-use crate::connect::{self, Cluster, Problem};
+use crate::connect;
 use crate::failure::{Failure, Outcome};
 use crate::objects;
 use crate::output;
-
-/// The field manager of the one write.
-const MANAGER: &str = "kubectl-mlops";
-/// How long the operator has to take a word up.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::word::{self, Word};
 
 /// What a person says.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -75,77 +64,36 @@ pub(super) async fn run(global: &Global, name: &str, action: &Action) -> Result<
         return Err(Failure::Error(format!("{action} makes no sense now: {refusal}")));
     }
     let api = objects::scoped::<Endpoint>(&cluster, Some(&cluster.namespace));
-    let value = value(action, Timestamp::now());
-    say(&cluster, &api, name, &value).await?;
-    let report = await_answer(&cluster, &api, name, &value).await?;
+    let word = Word::new(ROLLOUT_ACTION_ANNOTATION, action, Timestamp::now());
+    word.say(&cluster, &api, name).await?;
+    let endpoint = word.heard(&api, name, handled).await?;
+    let report = report(&cluster.namespace, name, &word, endpoint.as_ref());
     let text = output::document(global.output, &report, |report| {
         if report.handled {
             format!("{action}: {}\n", output::one_line(&report.message))
         } else {
-            format!(
-                "{action}: said, but not taken up within {} s; the operator obeys it once it runs: look with `kubectl mlops check`\n",
-                PATIENCE.as_secs()
-            )
+            word::unheard(action)
         }
     })?;
     output::print(&text)?;
     Ok(Outcome::from_health(report.handled))
 }
 
-/// The value of the annotation. The time makes it differ from the last one.
-fn value(action: &Action, now: Timestamp) -> String {
-    format!("{action}@{now:.3}")
-}
-
-fn patch(value: &str) -> Value {
-    json!({"metadata": {"annotations": {ROLLOUT_ACTION_ANNOTATION: value}}})
-}
-
-async fn say(cluster: &Cluster, api: &Api<Endpoint>, name: &str, value: &str) -> Result<(), Failure> {
-    let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-    let body = Patch::Merge(patch(value));
-    let answer = cluster.ask(api.patch_metadata(name, &parameters, &body)).await;
-    answer.map(|_| ()).map_err(|problem| {
-        Failure::Error(match problem {
-            Problem::Forbidden(message) => format!(
-                "{message}: ask the cluster's administrator for the right to patch endpoints in namespace {}",
-                cluster.namespace
-            ),
-            Problem::NotFound(message) | Problem::Other(message) => message,
-        })
-    })
-}
-
-/// Waits until the operator has taken the word up.
-async fn await_answer(
-    cluster: &Cluster,
-    api: &Api<Endpoint>,
-    name: &str,
-    value: &str,
-) -> Result<Report, Failure> {
-    let answered = |endpoint: Option<&Endpoint>| endpoint.is_none_or(|endpoint| is_handled(endpoint, value));
-    let answer = tokio::time::timeout(PATIENCE, await_condition(api.clone(), name, answered)).await;
-    let endpoint = match answer {
-        Err(_) => None,
-        Ok(Ok(None)) => return Err(Failure::Error(format!("Endpoint {name} was deleted"))),
-        Ok(Ok(endpoint)) => endpoint,
-        Ok(Err(error)) => {
-            return Err(Failure::Error(format!("{value} was said, but not whether it was heard: {error}")));
-        }
-    };
-    let rollout = endpoint.as_ref().and_then(|endpoint| endpoint.status.as_ref()?.rollout.as_ref());
-    Ok(Report {
-        namespace: cluster.namespace.clone(),
+/// What became of a word, by the Endpoint that names it as handled.
+fn report(namespace: &str, name: &str, word: &Word, endpoint: Option<&Endpoint>) -> Report {
+    let rollout = endpoint.and_then(|endpoint| endpoint.status.as_ref()?.rollout.as_ref());
+    Report {
+        namespace: namespace.to_owned(),
         name: name.to_owned(),
-        action: value.to_owned(),
+        action: word.value.clone(),
         handled: endpoint.is_some(),
         message: rollout.map(|rollout| rollout.message.clone()).unwrap_or_default(),
-    })
+    }
 }
 
-fn is_handled(endpoint: &Endpoint, value: &str) -> bool {
-    let rollout = endpoint.status.as_ref().and_then(|status| status.rollout.as_ref());
-    rollout.and_then(|rollout| rollout.handled_action.as_deref()) == Some(value)
+/// The word that was handled last.
+fn handled(endpoint: &Endpoint) -> Option<&str> {
+    endpoint.status.as_ref()?.rollout.as_ref()?.handled_action.as_deref()
 }
 
 /// Why a word makes no sense now, and what to do instead.

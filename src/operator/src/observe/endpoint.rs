@@ -1,20 +1,20 @@
 //! The world of an Endpoint.
 use api::endpoint::ResolvedModel;
-use api::{Endpoint, Reason, ServingRuntimeSpec};
+use api::{Endpoint, ServingRuntimeSpec};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use plan::endpoint::autoscaler::Autoscaler;
 use plan::endpoint::azure::{AzurePart, azure_part};
-use plan::endpoint::{Refusal, RuntimeFacts, World, has_keys, model_uri, plan};
+use plan::endpoint::{Refusal, RuntimeFacts, World, model_uri, plan};
 use plan::failure::Failure;
 use plan::{ChildKind, Children, Observed};
 use serde_json::Value;
 
-use crate::azure::values;
 use crate::context::{Context, Fresh};
 use crate::decision::Decision;
 use crate::kinds::Kind;
 use crate::object::{Item, Lane, ObjectName, Primary};
-use crate::observe::azure;
+use crate::observe::{azure, keys};
 use crate::resource::Object;
 use crate::store::{Source, Store};
 
@@ -53,20 +53,30 @@ pub(crate) async fn decide(
         decision.azure_at = AZURE_AT;
         return Ok(Some(decision));
     }
+    let keys = match keys::observe(context, &endpoint).await {
+        Ok(keys) => keys,
+        // What is told to the gateway stays until they can be read.
+        Err(failure) => return Ok(Some(Decision::failed(metadata, old_status, failure))),
+    };
     let (outcome, session) = observed.map(|observed| (observed.outcome, observed.session)).unzip();
     let (routes, further): (Vec<_>, Vec<_>) =
         further.into_iter().partition(|(kind, _)| *kind == ChildKind::ConfigMap);
     let further = further.into_iter().map(|(kind, object)| Ok((kind, seen(kind, object)?)));
+    let further: Vec<_> = further.collect::<anyhow::Result<_>>()?;
+    let children = children(store, name)?;
+    let autoscalers = autoscalers(store, name, &further);
     let world = World {
         now: Timestamp::now(),
-        further: further.collect::<anyhow::Result<_>>()?,
+        further,
         route: routes.into_iter().next().map(|(kind, object)| seen(kind, object)).transpose()?,
         evidence: context.gateway.evidence(&endpoint).await,
-        keys: keys(context, &endpoint).await,
+        keys,
         load: context.gateway.load(&endpoint).await,
+        metric: context.gateway.metric(&endpoint).await,
+        autoscalers,
         endpoint,
         runtimes: runtimes(store, &name.namespace)?,
-        children: children(store, name)?,
+        children,
         pods: store.pods_of(name),
         settings: context.settings.as_ref().clone(),
         azure: outcome,
@@ -153,32 +163,6 @@ fn without_endpoint(name: &ObjectName, further: Vec<(ChildKind, Object)>) -> Opt
     (!steps.is_empty()).then(|| Decision { steps, ..Decision::unplanned(metadata, Value::Null) })
 }
 
-/// The digests of the keys that open an Endpoint, when it has any.
-async fn keys(context: &Context, endpoint: &Endpoint) -> Option<Result<Vec<String>, Refusal>> {
-    let secret = has_keys(endpoint)?;
-    let namespace = endpoint.metadata.namespace.as_deref().unwrap_or_default();
-    let found = match crate::azure::secret(&context.executor, namespace, &secret).await {
-        Ok(found) => found,
-        Err(failure) => {
-            return Some(Err(Refusal { reason: Reason::Denied, message: failure.message }));
-        }
-    };
-    let values = found.map(values).unwrap_or_default();
-    let digest = |key: &&str| {
-        let value = values.get(*key).filter(|value| !value.is_empty())?;
-        Some(plan::digest::sha256(value.as_bytes()))
-    };
-    let digests: Vec<String> = ["primaryKey", "secondaryKey"].iter().filter_map(digest).collect();
-    Some(if digests.is_empty() {
-        let message = format!(
-            "auth.mode is Key, and the Secret {secret} holds neither primaryKey nor secondaryKey: create it with a long random primaryKey"
-        );
-        Err(Refusal { reason: Reason::SecretNotFound, message })
-    } else {
-        Ok(digests)
-    })
-}
-
 /// An object with its coordinates, as plans see it.
 fn seen(kind: ChildKind, object: Object) -> anyhow::Result<Observed> {
     let mut body = serde_json::to_value(object)?;
@@ -186,6 +170,14 @@ fn seen(kind: ChildKind, object: Object) -> anyhow::Result<Observed> {
     body["apiVersion"] = coordinates.api_version.into();
     body["kind"] = coordinates.kind.into();
     Ok(Observed::from_body(body))
+}
+
+/// The autoscalers of others over the Endpoint or its Deployments.
+fn autoscalers(store: &Store, name: &ObjectName, further: &[(ChildKind, Observed)]) -> Vec<Autoscaler> {
+    let deployments = further.iter().filter(|(kind, _)| *kind == ChildKind::Deployment);
+    let names = deployments.filter_map(|(_, seen)| seen.body["metadata"]["name"].as_str());
+    let names = names.map(|it| ObjectName::new(&name.namespace, it)).chain([name.clone()]);
+    names.flat_map(|name| store.autoscalers_of(&name)).collect()
 }
 
 fn children(store: &Store, name: &ObjectName) -> anyhow::Result<Children> {

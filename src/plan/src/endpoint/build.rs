@@ -1,15 +1,16 @@
 //! The objects of an Endpoint. Every function here is total: a valid Endpoint always has its objects.
 use std::collections::BTreeMap;
 
-use api::endpoint::{AuthMode, RolloutStrategy};
+use api::endpoint::{AuthMode, RolloutStrategy, ScalingBehavior, ScalingPolicy, ScalingRules};
 use api::meta::{
     APPLIED_ANNOTATION, ENDPOINT_LABEL, GATEWAY_NAME, MANAGED_BY_LABEL, MANAGER, MODEL_ANNOTATION,
     REVISION_LABEL,
 };
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::autoscaling::v2::{
-    CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, MetricSpec,
-    MetricTarget, ResourceMetricSource,
+    CrossVersionObjectReference, HPAScalingPolicy, HPAScalingRules, HorizontalPodAutoscaler,
+    HorizontalPodAutoscalerBehavior, HorizontalPodAutoscalerSpec, MetricSpec, MetricTarget,
+    ResourceMetricSource,
 };
 use k8s_openapi::api::core::v1::{Service, ServiceAccount, ServicePort, ServiceSpec};
 use k8s_openapi::api::networking::v1::{
@@ -277,9 +278,28 @@ fn horizontal_pod_autoscaler(
         min_replicas: Some(min),
         max_replicas: max,
         metrics: Some(vec![metric]),
-        behavior: None,
+        behavior: valid.behavior.map(behavior),
     };
     HorizontalPodAutoscaler { metadata: metadata(valid), spec: Some(spec), status: None }
+}
+
+/// The rules of scaling in the words of the HorizontalPodAutoscaler, from which they are taken.
+fn behavior(wanted: &ScalingBehavior) -> HorizontalPodAutoscalerBehavior {
+    let policy = |policy: &ScalingPolicy| HPAScalingPolicy {
+        type_: format!("{:?}", policy.type_),
+        value: policy.value,
+        period_seconds: policy.period_seconds,
+    };
+    let rules = |rules: &ScalingRules| HPAScalingRules {
+        stabilization_window_seconds: rules.stabilization_window_seconds,
+        select_policy: rules.select_policy.map(|select| format!("{select:?}")),
+        policies: (!rules.policies.is_empty()).then(|| rules.policies.iter().map(policy).collect()),
+        ..HPAScalingRules::default()
+    };
+    HorizontalPodAutoscalerBehavior {
+        scale_up: wanted.scale_up.as_ref().map(rules),
+        scale_down: wanted.scale_down.as_ref().map(rules),
+    }
 }
 
 fn deployment(valid: &Valid, seen: Option<&Observed>) -> Deployment {
@@ -287,7 +307,7 @@ fn deployment(valid: &Valid, seen: Option<&Observed>) -> Deployment {
     // sets the number, and the operator does not own the field.
     let replicas = match valid.replicas {
         Replicas::Fixed(replicas) => Some(replicas),
-        Replicas::Range { min, .. } => seen.is_none().then_some(min),
+        Replicas::Range { min, .. } | Replicas::Elsewhere { min } => seen.is_none().then_some(min),
     };
     let mut metadata = metadata(valid);
     let by = if replicas.is_some() { BY_OPERATOR } else { BY_AUTOSCALER };

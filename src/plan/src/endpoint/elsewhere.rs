@@ -60,6 +60,7 @@ pub(super) fn plan(world: &World) -> Plan<EndpointStatus> {
         azure: Some(outcome.plan.status.clone()),
         rollout: None,
         scaling: None,
+        keys: None,
         resolved_model: None,
         plan: None,
     };
@@ -206,7 +207,7 @@ pub(super) fn held(world: &World, mut plan: Plan<EndpointStatus>) -> Plan<Endpoi
     let Endpoint { metadata, spec, status: old } = &world.endpoint;
     let old = old.clone().unwrap_or_default();
     let mut steps = world.azure.as_ref().map(|outcome| outcome.proposed.clone()).unwrap_or_default();
-    steps.extend(plan.steps.iter().filter(|step| matches!(step, Step::Apply(_) | Step::Delete(_))).cloned());
+    steps.extend(plan.steps.iter().filter(|step| matches!(step, Step::Apply(_) | Step::Delete(_) | Step::WriteKeys(_))).cloned());
     plan.steps.clear();
     let paused = spec.management.mode == ManagementMode::Paused;
     if !paused {

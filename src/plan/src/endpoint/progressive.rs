@@ -121,6 +121,7 @@ impl<'a> Scenery<'a> {
             Replicas::Range { min, max, .. } => {
                 self.revisions.get(stable).map_or(min, |it| it.wanted.clamp(min, max))
             }
+            Replicas::Elsewhere { min } => self.revisions.get(stable).map_or(min, |it| it.wanted.max(1)),
         }
     }
 
@@ -220,6 +221,7 @@ impl<'a> Scenery<'a> {
                 // An autoscaler never starts what has no pods.
                 (seen == 0 || (!scaled && seen < min)).then_some(min)
             }
+            Replicas::Elsewhere { .. } => None,
         }
     }
 

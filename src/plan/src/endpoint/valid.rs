@@ -1,11 +1,11 @@
 //! An Endpoint parsed into a form that can't be invalid, or the sentence that says why it can't.
 use std::collections::BTreeMap;
 
-use api::endpoint::{Auth, Capture, Resources, RolloutStrategy, Routing};
+use api::endpoint::{Auth, Capture, Resources, RolloutStrategy, Routing, ScalingBehavior};
 use api::meta::{EnvironmentVariable, ModelFormat};
 use api::{EndpointSpec, Reason, ServingRuntimeSpec};
 
-use super::{RuntimeFacts, World, load, model_uri};
+use super::{RuntimeFacts, World, autoscaler, keys, load, model_uri};
 pub use crate::azure::Refusal;
 use crate::quantity;
 use crate::settings::{Gateway, Settings};
@@ -34,6 +34,7 @@ pub(super) struct Valid<'a> {
     pub(super) requests: Amounts,
     pub(super) limits: Amounts,
     pub(super) replicas: Replicas,
+    pub(super) behavior: Option<&'a ScalingBehavior>,
     pub(super) strategy: RolloutStrategy,
     pub(super) progress_deadline_seconds: i32,
     /// The inference gateway, when requests come through it.
@@ -44,13 +45,13 @@ pub(super) struct Valid<'a> {
 }
 
 /// What the spec says about requests.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Traffic<'a> {
     pub(super) auth: Option<&'a Auth>,
     pub(super) routing: Option<&'a Routing>,
     pub(super) capture: Option<&'a Capture>,
     /// SHA-256 digests of the keys, in hexadecimal.
-    pub(super) keys: &'a [String],
+    pub(super) keys: Vec<String>,
 }
 
 /// Where a model lies.
@@ -114,6 +115,8 @@ pub(super) struct Container<'a> {
 pub(super) enum Replicas {
     Fixed(i32),
     Range { min: i32, max: i32, cpu_utilization: i32 },
+    /// An autoscaler of somebody else's sets the number.
+    Elsewhere { min: i32 },
 }
 
 impl Replicas {
@@ -125,7 +128,7 @@ impl Replicas {
     pub(super) fn minimum(self) -> i32 {
         match self {
             Self::Fixed(replicas) => replicas,
-            Self::Range { min, .. } => min,
+            Self::Range { min, .. } | Self::Elsewhere { min } => min,
         }
     }
 }
@@ -152,6 +155,7 @@ pub(super) fn validate(world: &World) -> Result<Valid<'_>, Refusal> {
         requests,
         limits,
         replicas: replicas(world),
+        behavior: spec.scaling.behavior.as_ref(),
         strategy: spec.rollout.strategy,
         progress_deadline_seconds: spec.rollout.progress_deadline_seconds,
         gateway,
@@ -159,7 +163,7 @@ pub(super) fn validate(world: &World) -> Result<Valid<'_>, Refusal> {
             auth: spec.auth.as_ref(),
             routing: spec.routing.as_ref(),
             capture: spec.capture.as_ref(),
-            keys: keys(world)?,
+            keys: keys::digests(world)?,
         },
         settings: &world.settings,
     };
@@ -225,15 +229,6 @@ fn gateway<'a>(
         }
     }
     Ok(Some(gateway))
-}
-
-/// The digests of the keys that open an Endpoint of this cluster.
-fn keys(world: &World) -> Result<&[String], Refusal> {
-    match &world.keys {
-        Some(Ok(keys)) => Ok(keys),
-        Some(Err(refusal)) => Err(refusal.clone()),
-        None => Ok(&[]),
-    }
 }
 
 /// Where the model lies, and the digest that its registration gives.
@@ -365,6 +360,10 @@ fn is_claim_name(name: &str) -> bool {
 
 fn replicas(world: &World) -> Replicas {
     let scaling = &world.endpoint.spec.scaling;
+    if let Some(other) = autoscaler::of_pods(world) {
+        // It may let the last pod go.
+        return Replicas::Elsewhere { min: autoscaler::replicas(world, other).min(1) };
+    }
     if let Some(scaled) = load::scale(world) {
         return Replicas::Fixed(scaled.replicas);
     }

@@ -3,11 +3,13 @@
 
 mod elsewhere;
 mod failures;
+mod keys;
 mod kserve;
 mod objects;
 mod progressive;
 mod properties;
 mod resolve;
+mod scaling;
 mod states;
 
 use testkit::World;

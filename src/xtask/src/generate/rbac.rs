@@ -1,7 +1,7 @@
 //! The chart's RBAC, made of the rights that the controllers declare.
 use std::fmt::Write as _;
 
-use plan::rights::{Right, cluster_rights, config_map_rights, own_namespace_rights, rights, secret_rights};
+use plan::rights::{Right, cluster_rights, config_map_rights, key_rights, own_namespace_rights, rights, secret_rights};
 
 use super::Output;
 use super::crds::Kind;
@@ -26,6 +26,9 @@ rules:
   {{- include "mlops-operator.rules" $ | nindent 2 }}
   {{- if $.Values.azure.secrets }}
   {{- include "mlops-operator.secretRules" $ | nindent 2 }}
+  {{- end }}
+  {{- if $.Values.endpointKeys.enabled }}
+  {{- include "mlops-operator.keyRules" $ | nindent 2 }}
   {{- end }}
   {{- if $.Values.azure.configMaps }}
   {{- include "mlops-operator.configMapRules" $ | nindent 2 }}
@@ -62,6 +65,9 @@ rules:
   {{- end }}
   {{- if .Values.azure.secrets }}
   {{- include "mlops-operator.secretRules" . | nindent 2 }}
+  {{- end }}
+  {{- if .Values.endpointKeys.enabled }}
+  {{- include "mlops-operator.keyRules" . | nindent 2 }}
   {{- end }}
   {{- if .Values.azure.configMaps }}
   {{- include "mlops-operator.configMapRules" . | nindent 2 }}
@@ -148,6 +154,7 @@ pub(super) fn output(kinds: &[Kind]) -> Output {
         define("rules", &operator_rules(&rights())),
         define("clusterRules", &operator_rules(&cluster_rights())),
         define("secretRules", &operator_rules(&secret_rights())),
+        define("keyRules", &operator_rules(&key_rights())),
         define("configMapRules", &operator_rules(&config_map_rights())),
         define("leaseRules", &operator_rules(&own_namespace_rights())),
         define("defaultRuntimeRules", &operator_rules(&defaults)),

@@ -46,7 +46,7 @@ spec:
     },
     Sample {
         file: "endpoint-autoscaled.yaml",
-        head: "Follows the CPU load between two and ten replicas, and gives up on a rollout after five minutes.",
+        head: "Follows the CPU load between two and ten replicas, which go one by one, and gives up on a rollout after five minutes.",
         manifest: r"apiVersion: mlops-operator.dev/v1alpha1
 kind: Endpoint
 metadata:
@@ -67,6 +67,13 @@ spec:
     maxReplicas: 10
     target:
       cpuUtilization: 70
+    behavior:
+      scaleDown:
+        stabilizationWindowSeconds: 600
+        policies:
+          - type: Pods
+            value: 1
+            periodSeconds: 60
   rollout:
     strategy: RollingUpdate
     progressDeadlineSeconds: 300
@@ -75,7 +82,7 @@ spec:
     Sample {
         file: "endpoint-canary.yaml",
         head: "Lets a new model prove itself before it takes over: first on copies of requests, then on a tenth, \
-            then on half of them. Needs the inference gateway, and a Secret with the key `primaryKey`.",
+            then on half of them. Needs the inference gateway, and the chart's value `endpointKeys.enabled`.",
         manifest: r"apiVersion: mlops-operator.dev/v1alpha1
 kind: Endpoint
 metadata:
@@ -89,8 +96,6 @@ spec:
     replicas: 2
   auth:
     mode: Key
-    secretRef:
-      name: breast-cancer-keys
   routing:
     stickyHeader: x-customer
     rateLimit:

@@ -136,6 +136,7 @@ fn gateway_cases() -> Vec<Case> {
         ),
         case("gateway.url", "https://models.example", Adds("--gateway-url=https://models.example\n")),
         case("gateway.domain", "models.example", Adds("--gateway-domain=models.example")),
+        case("endpointKeys.enabled", true, Adds("to make the keys of Endpoints, and to read those that")),
         case("prometheusUrl", "http://prometheus:9090", Adds("--prometheus-url=http://prometheus:9090")),
         case(
             "gateway.capture.stores",

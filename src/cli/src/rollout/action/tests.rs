@@ -1,25 +1,17 @@
 //! Which words make sense when, and what is said to the API server.
-use std::sync::{Arc, Mutex};
-
-use http::{Request, Response};
-use kube::Client;
-use kube::client::Body;
+use serde_json::json;
 
 use super::*;
 use crate::rollout::tests::{canary, completed, paused, rolled_back, rolling_update};
+use crate::word::tests::{cluster, endpoints};
 
 #[test]
 fn a_word_is_the_verb_the_revision_and_the_time() {
     let now: Timestamp = "2026-01-02T03:04:05.678Z".parse().unwrap();
-    assert_eq!(value(&Action::SkipStep, now), "skip-step@2026-01-02T03:04:05.678Z");
+    let word = |action| Word::new(ROLLOUT_ACTION_ANNOTATION, &action, now).value;
+    assert_eq!(word(Action::SkipStep), "skip-step@2026-01-02T03:04:05.678Z");
     let back = Action::Rollback(Some("churn-aaaa1111".to_owned()));
-    assert_eq!(value(&back, now), "rollback=churn-aaaa1111@2026-01-02T03:04:05.678Z");
-}
-
-#[test]
-fn the_one_annotation_is_all_that_is_written() {
-    let written = json!({"metadata": {"annotations": {"mlops-operator.dev/rollout-action": "pause@t"}}});
-    assert_eq!(patch("pause@t"), written);
+    assert_eq!(word(back), "rollback=churn-aaaa1111@2026-01-02T03:04:05.678Z");
 }
 
 #[test]
@@ -86,66 +78,7 @@ fn a_rollback_to_an_unknown_revision_names_those_that_are_kept() {
 #[test]
 fn a_word_is_heard_when_the_status_repeats_it() {
     let endpoint = paused();
-    assert!(is_handled(&endpoint, "pause@2026-01-02T03:00:00Z"));
-    assert!(!is_handled(&endpoint, "pause@2026-01-02T03:00:01Z"));
-}
-
-/// What was asked of the API server: the method, the path with its query, and the body.
-type Asked = Arc<Mutex<Vec<(String, String, Value)>>>;
-
-/// An API server that answers every request alike.
-fn cluster(code: u16, answer: &Value) -> (Cluster, Asked) {
-    let (asked, answer) = (Asked::default(), answer.to_string());
-    let log = Arc::clone(&asked);
-    let service = tower::service_fn(move |request: Request<Body>| {
-        let (log, answer) = (Arc::clone(&log), answer.clone());
-        async move {
-            let (parts, body) = request.into_parts();
-            let body = body.collect_bytes().await?;
-            let body = serde_json::from_slice(&body).unwrap_or_default();
-            log.lock().unwrap().push((parts.method.to_string(), parts.uri.to_string(), body));
-            Ok::<_, kube::Error>(
-                Response::builder().status(code).body(Body::from(answer.into_bytes())).unwrap(),
-            )
-        }
-    });
-    let client = Client::new(service, "team");
-    (Cluster { client, namespace: "team".to_owned(), server: "https://cluster.example".to_owned() }, asked)
-}
-
-fn endpoints(cluster: &Cluster) -> Api<Endpoint> {
-    objects::scoped(cluster, Some("team"))
-}
-
-#[tokio::test]
-async fn a_word_is_a_merge_of_one_annotation() {
-    let metadata = json!({
-        "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": "churn", "namespace": "team"},
-    });
-    let (cluster, asked) = cluster(200, &metadata);
-    say(&cluster, &endpoints(&cluster), "churn", "pause@t").await.unwrap();
-    let asked = asked.lock().unwrap().clone();
-    let path =
-        "/apis/mlops-operator.dev/v1alpha1/namespaces/team/endpoints/churn?&fieldManager=kubectl-mlops";
-    assert_eq!(asked, [("PATCH".to_owned(), path.to_owned(), patch("pause@t"))]);
-}
-
-#[tokio::test]
-async fn who_may_not_act_is_told_whom_to_ask() {
-    let message = "endpoints \"churn\" is forbidden: User \"jo\" cannot patch resource";
-    let refused = json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message,
-        "reason": "Forbidden", "code": 403,
-    });
-    let (cluster, _) = cluster(403, &refused);
-    let failure = say(&cluster, &endpoints(&cluster), "churn", "pause@t").await.unwrap_err();
-    assert_eq!(failure.exit_code(), 3);
-    assert_eq!(
-        failure.to_string(),
-        format!(
-            "{message}: ask the cluster's administrator for the right to patch endpoints in namespace team"
-        )
-    );
+    assert_eq!(handled(&endpoint), Some("pause@2026-01-02T03:00:00Z"));
 }
 
 #[tokio::test]
@@ -155,8 +88,10 @@ async fn a_word_that_was_taken_up_is_answered_with_the_story() {
         "items": [paused()],
     });
     let (cluster, _) = cluster(200, &list);
-    let said = "pause@2026-01-02T03:00:00Z";
-    let report = await_answer(&cluster, &endpoints(&cluster), "churn", said).await.unwrap();
+    let said: Timestamp = "2026-01-02T03:00:00Z".parse().unwrap();
+    let word = Word { value: "pause@2026-01-02T03:00:00Z".to_owned(), ..Word::new("a", &Action::Pause, said) };
+    let endpoint = word.heard(&endpoints(&cluster), "churn", handled).await.unwrap();
+    let report = report("team", "churn", &word, endpoint.as_ref());
     assert!(report.handled);
     assert_eq!(report.message, "revision churn-bbbb2222 waits in step 2 of 4");
 }
