@@ -29,7 +29,8 @@ pub fn whole(bytes: impl Into<Bytes>) -> Answered {
 pub struct Inbound {
     body: Incoming,
     limit: u64,
-    call: Option<Call>,
+    messages: Option<Messages>,
+    reader: Option<Reader>,
     /// Bytes that were read.
     pub bytes: u64,
     /// Whether it was too long.
@@ -41,20 +42,34 @@ pub struct Inbound {
 }
 
 impl Inbound {
-    /// The body of a request, of at most so many bytes, or with messages of at most so many.
-    pub fn new(body: Incoming, limit: u64, recording: Option<Recording>, dialect: Dialect) -> Self {
-        let call = (dialect == Dialect::Grpc).then(Call::default);
-        let mut inbound = Self { body, limit, call, bytes: 0, is_too_large: false, is_cut: false, recording };
+    /// The body of a request, of at most so many bytes, or with messages of at most so many. One for a connection that is
+    /// shared is read by another task, which outlives the request unless it is told.
+    pub fn new(
+        body: Incoming,
+        limit: u64,
+        recording: Option<Recording>,
+        dialect: Dialect,
+        is_shared: bool,
+    ) -> Self {
+        let messages = (dialect == Dialect::Grpc).then(Messages::default);
+        let reader = is_shared.then(Reader::default);
+        let (bytes, is_too_large, is_cut) = (0, false, false);
+        let mut inbound = Self { body, limit, messages, reader, bytes, is_too_large, is_cut, recording };
         inbound.mark_end();
         inbound
     }
 
-    /// Takes no more from the caller of a call that is over.
+    /// Takes no more from the caller of a request that is over.
     pub fn close(&mut self) {
-        if let Some(call) = &mut self.call {
-            call.is_over = true;
-            call.reader.take().into_iter().for_each(Waker::wake);
+        if let Some(reader) = &mut self.reader {
+            reader.is_over = true;
+            reader.task.take().into_iter().for_each(Waker::wake);
         }
+    }
+
+    /// Whether the caller has said all that it has to say.
+    pub fn is_ended(&self) -> bool {
+        self.body.is_end_stream()
     }
 
     fn mark_end(&mut self) {
@@ -64,12 +79,12 @@ impl Inbound {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if self.call.as_ref().is_some_and(|call| call.is_over) {
-            return Poll::Ready(Some(Err("the call is over".into())));
+        if self.reader.as_ref().is_some_and(|reader| reader.is_over) {
+            return Poll::Ready(Some(Err("the request is over".into())));
         }
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
-            if let Some(call) = &mut self.call {
-                call.reader = Some(context.waker().clone());
+            if let Some(reader) = &mut self.reader {
+                reader.task = Some(context.waker().clone());
             }
             return Poll::Pending;
         };
@@ -77,7 +92,7 @@ impl Inbound {
             Some(Ok(frame)) => {
                 let data = frame.data_ref().map_or(&[][..], |data| data);
                 self.bytes += data.len() as u64;
-                let length = self.call.as_mut().map_or(self.bytes, |call| call.messages.longest(data));
+                let length = self.messages.as_mut().map_or(self.bytes, |messages| messages.longest(data));
                 if length > self.limit {
                     self.is_too_large = true;
                     return Poll::Ready(Some(Err("the body is too large".into())));
@@ -98,12 +113,11 @@ impl Inbound {
     }
 }
 
-/// What a call has beyond a request: it may end while its caller still sends.
+/// The task that reads a body for a connection that is shared. The request may end while its caller still sends.
 #[derive(Default)]
-struct Call {
-    messages: Messages,
+struct Reader {
     is_over: bool,
-    reader: Option<Waker>,
+    task: Option<Waker>,
 }
 
 /// A request's body for one attempt. An attempt that could not connect has read nothing, and the next one gets the same.
@@ -165,9 +179,9 @@ impl Outgoing {
     }
 
     /// The end of an answer that its revision did not end: trailers where they can say so.
-    fn cut(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn cut(&mut self, is_idle: bool, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         self.is_cut = true;
-        let trailers = self.ending.fail();
+        let trailers = self.ending.fail(is_idle);
         Poll::Ready(Some(trailers.map_or(Err(error), |trailers| Ok(Frame::trailers(trailers)))))
     }
 }
@@ -187,7 +201,7 @@ impl Body for Outgoing {
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) else {
             let clock = this.clock.get_or_insert_with(|| Box::pin(tokio::time::sleep(this.idle)));
             ready!(clock.as_mut().poll(context));
-            return this.cut("the revision stopped in the middle of its answer".into());
+            return this.cut(true, "the revision stopped in the middle of its answer".into());
         };
         this.clock = None;
         match frame {
@@ -199,7 +213,7 @@ impl Body for Outgoing {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => this.cut(error.into()),
+            Some(Err(error)) => this.cut(false, error.into()),
             None => {
                 this.ending.complete();
                 Poll::Ready(None)

@@ -14,13 +14,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::drain::stopped;
+use crate::patient::Patient;
 use crate::proxy::{self, Origin};
 use crate::state::State;
 
 /// The most connections; more wait in the kernel's queue.
 const CONNECTIONS: u32 = 16_384;
-/// How long a connection may be idle, or take for a request's head.
-const HEAD_TIME: Duration = Duration::from_secs(75);
 /// How long a handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// How long requests in progress get once no connection is accepted; with a drain of 5 s it ends before the 30 s that
@@ -116,12 +115,12 @@ impl Connection {
         builder
             .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME)
+            .header_read_timeout(self.state.head)
             .max_buf_size(HEAD)
             .writev(false)
             .http2()
             .timer(TokioTimer::new())
-            .keep_alive_interval(HEAD_TIME)
+            .keep_alive_interval(self.state.head)
             .max_concurrent_streams(STREAMS)
             .max_pending_accept_reset_streams(TAKEN_BACK)
             .max_local_error_reset_streams(MALFORMED)
@@ -129,7 +128,8 @@ impl Connection {
             .initial_connection_window_size(WINDOW)
             .max_send_buf_size(SEND_BUFFER)
             .max_header_list_size(32 * 1024);
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let stream = TokioIo::new(Patient::new(stream, self.state.head));
+        let connection = builder.serve_connection(stream, service);
         let mut connection = std::pin::pin!(connection);
         let mut stop = self.stop.clone();
         let ended = tokio::select! {

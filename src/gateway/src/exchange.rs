@@ -204,19 +204,21 @@ impl Ending {
     }
 
     /// The revision did not end its answer. Returns the trailers that say so, if the caller understands them.
-    pub fn fail(&mut self) -> Option<HeaderMap> {
+    pub fn fail(&mut self, is_idle: bool) -> Option<HeaderMap> {
         let is_call = self.asked.as_ref().is_some_and(|asked| asked.dialect == Dialect::Grpc);
-        let (is_too_large, is_cut) = {
+        let (is_too_large, is_cut, is_ended) = {
             let inbound = locked(&self.inbound);
-            (inbound.is_too_large, inbound.is_cut)
+            (inbound.is_too_large, inbound.is_cut, inbound.is_ended())
         };
         let (status, message) = match (is_too_large, is_cut) {
             (true, _) => (StatusCode::PAYLOAD_TOO_LARGE, "a message is too large; raise limits.bodyBytes"),
             (_, true) => (StatusCode::BAD_REQUEST, "the request ended too early"),
+            // Both may have been silent: the revision may wait for the next message.
+            _ if is_idle && !is_ended => (StatusCode::REQUEST_TIMEOUT, "nobody said anything for too long"),
             _ => (StatusCode::BAD_GATEWAY, "the revision stopped in the middle of its answer"),
         };
         // What its caller brought about is no failure of the revision.
-        if is_call && (is_too_large || is_cut) {
+        if is_call && status.is_client_error() {
             self.status = status.as_u16();
         } else {
             self.is_broken = true;

@@ -29,6 +29,7 @@ pub mod grpc;
 pub mod limit;
 pub mod metrics;
 pub mod mirror;
+pub mod patient;
 pub mod pick;
 pub mod pool;
 pub mod port;

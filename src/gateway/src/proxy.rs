@@ -182,7 +182,8 @@ impl Call<'_> {
         let asked = self.asked(&endpoint, choice, &head);
         let is_kept = asked.mirror.is_some() || asked.is_captured;
         let recording = is_kept.then(|| Recording::new(&self.state.budget));
-        let inbound = Inbound::new(body, endpoint.route.limits.body_bytes, recording, self.dialect);
+        let limit = endpoint.route.limits.body_bytes;
+        let inbound = Inbound::new(body, limit, recording, self.dialect, port.is_http_2());
         let inbound = Arc::new(Mutex::new(inbound));
         let time = Duration::from_millis(endpoint.route.timeouts.request_milliseconds);
         let left = self.patience.map(|patience| patience.saturating_sub(self.started.elapsed()));

@@ -160,6 +160,17 @@ async fn a_caller_that_goes_away_is_no_failure_and_frees_the_revision() {
     assert_eq!(answers(&gateway, "5xx"), 0);
 }
 
+#[tokio::test]
+async fn silence_ends_a_call_and_is_the_revision_s_failure_only_when_it_was_its_turn() {
+    let (gateway, _server, caller) = one(&json!({"timeouts": {"idleMilliseconds": 30}})).await;
+    let (mut sending, response) = caller.begin(STREAM, &[("mlops-endpoint", "team/churn")]);
+    sending.send(message("one")).await.unwrap();
+    let ended = ended(response.await.unwrap()).await;
+    assert_eq!((ended.code, &*ended.messages), (4, &["one".to_owned()][..]));
+    until("it is counted as nobody's failure", || answers(&gateway, "4xx") == 1).await;
+    assert_eq!(answers(&gateway, "5xx"), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn many_calls_share_a_few_connections_and_split_by_weight() {
     let (a, b) = (Server::start("a").await, Server::start("b").await);

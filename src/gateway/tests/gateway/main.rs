@@ -9,6 +9,7 @@ mod cluster;
 mod encrypted;
 mod failing;
 mod grpc;
+mod hostile;
 mod mirrors;
 mod pools;
 mod process;
