@@ -103,8 +103,8 @@ impl ModelFormat {
 #[serde(rename_all = "camelCase")]
 #[schemars(inline)]
 pub struct EnvironmentVariable {
-    /// Its name, for example `OMP_NUM_THREADS`. `MODEL_NAME`, `MODEL_URI`, `MODEL_DIGEST`, `MODEL_FORMAT`, `MODEL_PATH`
-    /// and `HTTP_PORT` are set by the operator and can't be changed.
+    /// Its name, for example `OMP_NUM_THREADS`. `MODEL_NAME`, `MODEL_URI`, `MODEL_DIGEST`, `MODEL_FORMAT`, `MODEL_PATH`,
+    /// `HTTP_PORT`, `HTTP_PROTOCOL` and `GRPC_PORT` are set by the operator and can't be changed.
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"))]
     pub name: String,
     /// Its value; `$(NAME)` is replaced by an earlier variable's value.

@@ -39,6 +39,8 @@ use crate::meta::{EnvironmentVariable, ModelFormat};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.grpcPort) || self.grpcPort != self.port")
+    .message("grpcPort must differ from port: for one port that answers both, set protocol: H2C and no grpcPort"))]
 pub struct ServingRuntimeSpec {
     /// The formats that it serves.
     #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "set"))]
@@ -51,8 +53,8 @@ pub struct ServingRuntimeSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(max = 4096)))]
     pub command: Vec<String>,
-    /// The arguments. `$(MODEL_NAME)`, `$(MODEL_URI)`, `$(MODEL_DIGEST)`, `$(MODEL_FORMAT)`, `$(MODEL_PATH)` and
-    /// `$(HTTP_PORT)` are replaced.
+    /// The arguments. `$(MODEL_NAME)`, `$(MODEL_URI)`, `$(MODEL_DIGEST)`, `$(MODEL_FORMAT)`, `$(MODEL_PATH)`,
+    /// `$(HTTP_PORT)` and, with `grpcPort`, `$(GRPC_PORT)` are replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 4096)))]
     pub args: Vec<String>,
@@ -67,6 +69,21 @@ pub struct ServingRuntimeSpec {
     #[serde(default = "port")]
     #[schemars(range(min = 1024, max = 65535))]
     pub port: i32,
+    /// What `port` speaks to the inference gateway.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// The port that answers gRPC calls, such as those of the Open Inference Protocol. The Service of an Endpoint has it
+    /// as port 8081.
+    ///
+    /// Through the inference gateway, a call goes to the gateway's own port, with a host of the Endpoint
+    /// (`routing.hosts`), or with `mlops-endpoint: NAMESPACE/NAME` in its metadata. Keys, limits, shares of revisions
+    /// and statistics are those of HTTP requests; `routing.requestTimeoutSeconds` is the time until an answer begins. A
+    /// code such as INTERNAL or UNAVAILABLE counts as a failure of the revision, one such as INVALID_ARGUMENT as its
+    /// caller's. Calls are mirrored, but their answers are not compared (`incomparable`); they are not captured, which is
+    /// counted (`unfit`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1024, max = 65535))]
+    pub grpc_port: Option<i32>,
     /// The path that answers 200 once the model is loaded and can answer requests.
     #[serde(default = "readiness_path")]
     #[schemars(length(min = 1, max = 512), regex(pattern = r"^/[^\s]*$"))]
@@ -87,6 +104,20 @@ pub struct ServingRuntimeSpec {
     #[serde(default = "drain_seconds")]
     #[schemars(range(min = 0, max = 600))]
     pub drain_seconds: i32,
+}
+
+/// What a port speaks, without encryption.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(inline)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    #[serde(rename = "HTTP1")]
+    Http1,
+    /// HTTP/2 from the first byte (h2c with prior knowledge), and so gRPC as well. The probes of Kubernetes ask in
+    /// HTTP/1.1, which the port must answer too.
+    #[serde(rename = "H2C")]
+    H2c,
 }
 
 fn port() -> i32 {

@@ -1,9 +1,10 @@
-//! Answers of the gateway itself: JSON with a code and a sentence that says what to change.
+//! Answers of the gateway itself: JSON with a code and a sentence that says what to change, or the same in gRPC.
 use std::time::Duration;
 
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::body::{Answered, whole};
+use crate::grpc::{self, Dialect};
 
 /// An answer that is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +32,11 @@ impl Refusal {
         self
     }
 
-    /// The answer.
-    pub fn response(&self) -> Response<Answered> {
+    /// The answer, in what the caller speaks.
+    pub fn response(&self, dialect: Dialect) -> Response<Answered> {
+        if dialect == Dialect::Grpc {
+            return grpc::response(self);
+        }
         let body = serde_json::json!({"error": self.message, "code": self.code}).to_string();
         let mut response = Response::new(whole(body));
         *response.status_mut() = self.status;

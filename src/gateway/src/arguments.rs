@@ -32,6 +32,9 @@ pub struct Arguments {
     /// The name of this replica, in the names of captures.
     #[arg(long, env = "HOSTNAME", default_value = "gateway", value_parser = instance)]
     pub instance: String,
+    /// How long a connection may be idle, take for a request's head, or take nothing of its answer.
+    #[arg(long, env = "MLOPS_GATEWAY_HEAD_SECONDS", default_value_t = 75, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub head_seconds: u64,
     /// How long to go on accepting connections after SIGTERM, so that everyone learns that this pod is leaving.
     #[arg(long, env = "MLOPS_GATEWAY_DRAIN_SECONDS", default_value_t = 5)]
     pub drain_seconds: u64,

@@ -2,7 +2,7 @@
 use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use crate::exchange::{Ending, Recording};
+use crate::grpc::{Dialect, Messages};
 use crate::pool::Received;
 
 /// Any error of a body.
@@ -28,6 +29,8 @@ pub fn whole(bytes: impl Into<Bytes>) -> Answered {
 pub struct Inbound {
     body: Incoming,
     limit: u64,
+    messages: Option<Messages>,
+    reader: Option<Reader>,
     /// Bytes that were read.
     pub bytes: u64,
     /// Whether it was too long.
@@ -39,11 +42,34 @@ pub struct Inbound {
 }
 
 impl Inbound {
-    /// The body of a request, of at most so many bytes.
-    pub fn new(body: Incoming, limit: u64, recording: Option<Recording>) -> Self {
-        let mut inbound = Self { body, limit, bytes: 0, is_too_large: false, is_cut: false, recording };
+    /// The body of a request, of at most so many bytes, or with messages of at most so many. One for a connection that is
+    /// shared is read by another task, which outlives the request unless it is told.
+    pub fn new(
+        body: Incoming,
+        limit: u64,
+        recording: Option<Recording>,
+        dialect: Dialect,
+        is_shared: bool,
+    ) -> Self {
+        let messages = (dialect == Dialect::Grpc).then(Messages::default);
+        let reader = is_shared.then(Reader::default);
+        let (bytes, is_too_large, is_cut) = (0, false, false);
+        let mut inbound = Self { body, limit, messages, reader, bytes, is_too_large, is_cut, recording };
         inbound.mark_end();
         inbound
+    }
+
+    /// Takes no more from the caller of a request that is over.
+    pub fn close(&mut self) {
+        if let Some(reader) = &mut self.reader {
+            reader.is_over = true;
+            reader.task.take().into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Whether the caller has said all that it has to say.
+    pub fn is_ended(&self) -> bool {
+        self.body.is_end_stream()
     }
 
     fn mark_end(&mut self) {
@@ -53,12 +79,21 @@ impl Inbound {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if self.reader.as_ref().is_some_and(|reader| reader.is_over) {
+            return Poll::Ready(Some(Err("the request is over".into())));
+        }
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+            if let Some(reader) = &mut self.reader {
+                reader.task = Some(context.waker().clone());
+            }
+            return Poll::Pending;
+        };
         match &frame {
             Some(Ok(frame)) => {
                 let data = frame.data_ref().map_or(&[][..], |data| data);
                 self.bytes += data.len() as u64;
-                if self.bytes > self.limit {
+                let length = self.messages.as_mut().map_or(self.bytes, |messages| messages.longest(data));
+                if length > self.limit {
                     self.is_too_large = true;
                     return Poll::Ready(Some(Err("the body is too large".into())));
                 }
@@ -76,6 +111,13 @@ impl Inbound {
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
+}
+
+/// The task that reads a body for a connection that is shared. The request may end while its caller still sends.
+#[derive(Default)]
+struct Reader {
+    is_over: bool,
+    task: Option<Waker>,
 }
 
 /// A request's body for one attempt. An attempt that could not connect has read nothing, and the next one gets the same.
@@ -127,12 +169,20 @@ pub struct Outgoing {
     // Most answers arrive with their heads, and need no clock.
     clock: Option<Pin<Box<Sleep>>>,
     ending: Ending,
+    is_cut: bool,
 }
 
 impl Outgoing {
     /// Watches a body to its end, and gives it up when nothing comes for so long.
     pub fn new(body: Received, idle: Duration, ending: Ending) -> Self {
-        Self { body, idle, clock: None, ending }
+        Self { body, idle, clock: None, ending, is_cut: false }
+    }
+
+    /// The end of an answer that its revision did not end: trailers where they can say so.
+    fn cut(&mut self, is_idle: bool, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.is_cut = true;
+        let trailers = self.ending.fail(is_idle);
+        Poll::Ready(Some(trailers.map_or(Err(error), |trailers| Ok(Frame::trailers(trailers)))))
     }
 }
 
@@ -145,27 +195,34 @@ impl Body for Outgoing {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
+        if this.is_cut {
+            return Poll::Ready(None);
+        }
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) else {
             let clock = this.clock.get_or_insert_with(|| Box::pin(tokio::time::sleep(this.idle)));
             ready!(clock.as_mut().poll(context));
-            this.ending.fail();
-            return Poll::Ready(Some(Err("the revision stopped in the middle of its answer".into())));
+            return this.cut(true, "the revision stopped in the middle of its answer".into());
         };
         this.clock = None;
-        match &frame {
+        match frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     this.ending.push(data);
+                } else if let Some(trailers) = frame.trailers_ref() {
+                    this.ending.note(trailers);
                 }
+                Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(_)) => this.ending.fail(),
-            None => this.ending.complete(),
+            Some(Err(error)) => this.cut(false, error.into()),
+            None => {
+                this.ending.complete();
+                Poll::Ready(None)
+            }
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.is_cut || self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -176,7 +233,7 @@ impl Body for Outgoing {
 impl Drop for Outgoing {
     fn drop(&mut self) {
         // The server does not ask for more when it knows the length.
-        if self.body.is_end_stream() {
+        if !self.is_cut && self.body.is_end_stream() {
             self.ending.complete();
         }
     }

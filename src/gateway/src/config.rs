@@ -131,8 +131,14 @@ impl<'de> Deserialize<'de> for Digest {
 pub struct Revision {
     /// Its name.
     pub name: String,
-    /// Where it listens, as `HOST:PORT`, for plain HTTP/1.1.
+    /// Where it listens, as `HOST:PORT`, without encryption.
     pub address: String,
+    /// What it speaks there.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// Where it listens for gRPC, as `HOST:PORT`, when that is elsewhere.
+    #[serde(default)]
+    pub grpc_address: Option<String>,
     /// Its share of the traffic beside those of the others; they need not sum up to 100.
     #[serde(default)]
     pub weight: u32,
@@ -146,6 +152,18 @@ pub struct Revision {
 
 fn yes() -> bool {
     true
+}
+
+/// What a revision speaks.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    #[serde(rename = "HTTP1")]
+    Http1,
+    /// HTTP/2 from the first byte, and so gRPC as well.
+    #[serde(rename = "H2C")]
+    H2c,
 }
 
 /// Copies of requests for a revision that answers nobody.
@@ -309,14 +327,9 @@ impl Route {
                     revision.name
                 ));
             }
-            let authority = revision.address.parse::<http::uri::Authority>().ok();
-            if authority.is_none_or(|authority| {
-                authority.port_u16().is_none_or(|port| port == 0) || revision.address.contains('@')
-            }) {
-                return Err(format!(
-                    "address `{}` must be HOST:PORT, such as churn-7:8080",
-                    revision.address
-                ));
+            check_address("address", &revision.address)?;
+            if let Some(address) = &revision.grpc_address {
+                check_address("grpcAddress", address)?;
             }
             if revision.score_path.as_ref().is_some_and(|path| {
                 !path.starts_with('/')
@@ -406,6 +419,14 @@ fn is_storage(address: &str) -> bool {
 
 fn check_percent(field: &str, percent: f64) -> Result<(), String> {
     if (0.0..=100.0).contains(&percent) { Ok(()) } else { Err(format!("{field} must be between 0 and 100")) }
+}
+
+fn check_address(field: &str, address: &str) -> Result<(), String> {
+    let port = address.parse::<http::uri::Authority>().ok().and_then(|authority| authority.port_u16());
+    if port.is_some_and(|port| port > 0) && !address.contains('@') {
+        return Ok(());
+    }
+    Err(format!("{field} `{address}` must be HOST:PORT, such as churn-7:8080"))
 }
 
 /// Names become parts of paths, of files and of metrics.

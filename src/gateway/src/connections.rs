@@ -14,13 +14,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::drain::stopped;
+use crate::patient::Patient;
 use crate::proxy::{self, Origin};
 use crate::state::State;
 
 /// The most connections; more wait in the kernel's queue.
 const CONNECTIONS: u32 = 16_384;
-/// How long a connection may be idle, or take for a request's head.
-const HEAD_TIME: Duration = Duration::from_secs(75);
 /// How long a handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// How long requests in progress get once no connection is accepted; with a drain of 5 s it ends before the 30 s that
@@ -28,6 +27,16 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 const FINISH_TIME: Duration = Duration::from_secs(20);
 /// Requests at once on one connection of HTTP/2.
 const STREAMS: u32 = 256;
+/// Requests on one connection of HTTP/2 that their caller took back before they were looked at: beyond it the caller is
+/// taken for one that means to tire us, and loses its connection.
+const TAKEN_BACK: usize = 20;
+/// The same for requests that broke the protocol.
+const MALFORMED: usize = 128;
+/// The largest head of a request.
+const HEAD: usize = 64 * 1024;
+/// What a caller may send ahead of its revision, for a request and on a connection, and an answer ahead of its caller.
+const WINDOW: u32 = 1024 * 1024;
+const SEND_BUFFER: usize = 256 * 1024;
 
 /// Accepts and serves connections until told to stop, then waits for those that have a request in progress. Returns
 /// whether all of them ended in time.
@@ -106,15 +115,21 @@ impl Connection {
         builder
             .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME)
-            .max_buf_size(64 * 1024)
+            .header_read_timeout(self.state.head)
+            .max_buf_size(HEAD)
             .writev(false)
             .http2()
             .timer(TokioTimer::new())
-            .keep_alive_interval(HEAD_TIME)
+            .keep_alive_interval(self.state.head)
             .max_concurrent_streams(STREAMS)
+            .max_pending_accept_reset_streams(TAKEN_BACK)
+            .max_local_error_reset_streams(MALFORMED)
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .max_send_buf_size(SEND_BUFFER)
             .max_header_list_size(32 * 1024);
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let stream = TokioIo::new(Patient::new(stream, self.state.head));
+        let connection = builder.serve_connection(stream, service);
         let mut connection = std::pin::pin!(connection);
         let mut stop = self.stop.clone();
         let ended = tokio::select! {

@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
 use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::body::{Inbound, locked};
+use crate::grpc::{self, Dialect};
 use crate::metrics::Series;
 use crate::state::State;
 use crate::table::Endpoint;
@@ -92,6 +93,8 @@ pub struct Asked {
     pub place: usize,
     /// The id that goes with the request everywhere.
     pub request_id: String,
+    /// What its caller speaks.
+    pub dialect: Dialect,
     /// The method.
     pub method: Method,
     /// The path and query as the revision got them.
@@ -112,7 +115,7 @@ pub struct Exchange {
     pub asked: Asked,
     /// Its body.
     pub request: Recording,
-    /// The answer's status.
+    /// The answer's status, or the one that stands for its code.
     pub status: u16,
     /// The answer's body.
     pub answer: Recording,
@@ -152,6 +155,7 @@ pub struct Ending {
     asked: Option<Asked>,
     inbound: Arc<Mutex<Inbound>>,
     status: u16,
+    code: Option<u16>,
     bytes: u64,
     answer: Option<Recording>,
     is_complete: bool,
@@ -176,6 +180,7 @@ impl Ending {
             asked: Some(asked),
             inbound,
             status,
+            code: None,
             bytes: 0,
             answer,
             is_complete: false,
@@ -191,9 +196,46 @@ impl Ending {
         }
     }
 
-    /// The revision did not end its answer.
-    pub fn fail(&mut self) {
-        self.is_broken = true;
+    /// Headers or trailers of the answer, which tell how a call ended.
+    pub fn note(&mut self, headers: &HeaderMap) {
+        if self.asked.as_ref().is_some_and(|asked| asked.dialect == Dialect::Grpc) {
+            self.code = grpc::told(headers).or(self.code);
+        }
+    }
+
+    /// The revision did not end its answer. Returns the trailers that say so, if the caller understands them.
+    pub fn fail(&mut self, is_idle: bool) -> Option<HeaderMap> {
+        let is_call = self.asked.as_ref().is_some_and(|asked| asked.dialect == Dialect::Grpc);
+        let (is_too_large, is_cut, is_ended) = {
+            let inbound = locked(&self.inbound);
+            (inbound.is_too_large, inbound.is_cut, inbound.is_ended())
+        };
+        let (status, message) = match (is_too_large, is_cut) {
+            (true, _) => (StatusCode::PAYLOAD_TOO_LARGE, "a message is too large; raise limits.bodyBytes"),
+            (_, true) => (StatusCode::BAD_REQUEST, "the request ended too early"),
+            // Both may have been silent: the revision may wait for the next message.
+            _ if is_idle && !is_ended => (StatusCode::REQUEST_TIMEOUT, "nobody said anything for too long"),
+            _ => (StatusCode::BAD_GATEWAY, "the revision stopped in the middle of its answer"),
+        };
+        // What its caller brought about is no failure of the revision.
+        if is_call && status.is_client_error() {
+            self.status = status.as_u16();
+        } else {
+            self.is_broken = true;
+        }
+        is_call.then(|| grpc::trailers(status, message))
+    }
+
+    /// The status for statistics. An answer that its revision cut off is a failure, whatever its head said; a caller that
+    /// goes away is none.
+    fn outcome(&self) -> u16 {
+        let is_call = self.asked.as_ref().is_some_and(|asked| asked.dialect == Dialect::Grpc);
+        match self.code {
+            _ if self.is_broken => self.status.max(502),
+            Some(code) => grpc::status(code),
+            None if is_call && self.is_complete && self.status == 200 => grpc::status(2),
+            None => self.status,
+        }
     }
 
     /// The answer has ended as it should.
@@ -207,11 +249,11 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
+        let status = self.outcome();
         let Some(asked) = self.asked.take() else { return };
-        // An answer that its revision cut off is a failure, whatever its head said; a caller that goes away is none.
-        let status = if self.is_broken { self.status.max(502) } else { self.status };
         self.in_flight.count(status);
         let mut inbound = locked(&self.inbound);
+        inbound.close();
         self.in_flight.series.received.inc_by(inbound.bytes);
         self.in_flight.series.sent.inc_by(self.bytes);
         tracing::info!(
@@ -221,6 +263,7 @@ impl Drop for Ending {
             method = asked.method.as_str(),
             path = asked.path.split('?').next(),
             status = self.status,
+            grpc = self.code,
             complete = self.is_complete,
             micros = self.in_flight.started.elapsed().as_micros() as u64,
             received = inbound.bytes,
@@ -229,7 +272,7 @@ impl Drop for Ending {
         );
         let (Some(request), Some(answer)) = (inbound.recording.take(), self.answer.take()) else { return };
         drop(inbound);
-        let exchange = Arc::new(Exchange { asked, request, status: self.status, answer });
+        let exchange = Arc::new(Exchange { asked, request, status, answer });
         if exchange.asked.is_captured {
             self.state.captures.offer(&self.state.metrics, &exchange);
         }

@@ -7,8 +7,8 @@ use http::{Method, Request, Response, Uri, Version};
 
 use crate::body::{Inbound, Lent, locked};
 use crate::metrics::Series;
-use crate::pool::{Lease, Received};
-use crate::table::Target;
+use crate::pool::Received;
+use crate::port::{Lease, NotAnswered, Port};
 
 /// Headers between two neighbours, which no proxy passes on, and those that are made anew.
 const HOP_BY_HOP: [HeaderName; 11] = [
@@ -79,42 +79,49 @@ pub fn strip(headers: &mut HeaderMap) {
 
 /// Sends a request. It is tried again only to connect: then not a byte was sent, and the body was not read.
 pub async fn send(
-    target: &Target,
+    port: &Port,
     series: &Series,
     retries: u32,
     head: Head,
     inbound: &Arc<Mutex<Inbound>>,
 ) -> Result<Response<Received>, Trouble> {
-    let lease = connect(target, series, retries).await?;
-    match lease.send(head.request(Lent::Streamed(Arc::clone(inbound)))).await {
-        Ok(response) => {
-            target.circuit.succeeded();
-            Ok(response)
+    let mut request = head.request(Lent::Streamed(Arc::clone(inbound)));
+    let mut attempt = 0;
+    let error = loop {
+        match connect(port, series, retries).await?.send(request).await {
+            Ok(response) => {
+                port.circuit.succeeded();
+                return Ok(response);
+            }
+            Err(NotAnswered::Broken(error)) => break error,
+            Err(NotAnswered::Unsent(_)) if attempt > retries => {
+                return Err(Trouble::Unreachable("its connections close at once".to_owned()));
+            }
+            Err(NotAnswered::Unsent(unsent)) => request = *unsent,
         }
-        Err(error) => {
-            let inbound = locked(inbound);
-            Err(match (inbound.is_too_large, inbound.is_cut) {
-                (true, _) => Trouble::TooLarge,
-                (_, true) => Trouble::Cut,
-                _ => Trouble::Broken(deepest(&error)),
-            })
-        }
-    }
+        attempt += 1;
+        series.retries.inc();
+    };
+    let inbound = locked(inbound);
+    Err(match (inbound.is_too_large, inbound.is_cut) {
+        (true, _) => Trouble::TooLarge,
+        (_, true) => Trouble::Cut,
+        _ => Trouble::Broken(deepest(&error)),
+    })
 }
 
-async fn connect(target: &Target, series: &Series, retries: u32) -> Result<Lease, Trouble> {
+async fn connect(port: &Port, series: &Series, retries: u32) -> Result<Lease, Trouble> {
     let mut attempt = 0;
     loop {
-        let error = match target.pool().lease().await {
+        let error = match port.lease().await {
             Ok(lease) => return Ok(lease),
             Err(error) => error,
         };
-        if target.circuit.failed(Instant::now()) {
+        if port.circuit.failed(Instant::now()) {
             series.opened.inc();
-            let revision = &target.revision;
-            tracing::warn!(revision, error, "a revision can't be reached and is left alone");
+            tracing::warn!(address = port.address(), error, "a revision can't be reached and is left alone");
         }
-        if attempt == retries || target.circuit.is_open(Instant::now()) {
+        if attempt == retries || port.circuit.is_open(Instant::now()) {
             return Err(Trouble::Unreachable(error));
         }
         tokio::time::sleep(PAUSE * 2_u32.pow(attempt)).await;

@@ -12,6 +12,7 @@ use crate::body::Lent;
 use crate::compare::compare;
 use crate::exchange::{Exchange, MOST_KEPT};
 use crate::forward::Head;
+use crate::grpc::{self, Dialect};
 use crate::metrics::Mirrored;
 use crate::state::State;
 use crate::table::Target;
@@ -58,6 +59,10 @@ async fn run(state: &State, target: &Target, exchange: &Exchange) -> Mirrored {
         (true, false) => return Mirrored::Failed,
         (false, _) => return Mirrored::Incomparable,
     }
+    // The messages of gRPC are not read: what is in them is the model's own.
+    if exchange.asked.dialect == Dialect::Grpc {
+        return Mirrored::Incomparable;
+    }
     let Some(found) = exchange.answer.whole().and_then(|answer| compare(answer, &body)) else {
         return Mirrored::Incomparable;
     };
@@ -74,9 +79,16 @@ async fn send(target: &Target, exchange: &Exchange) -> Option<(u16, Bytes)> {
     headers.remove(CONTENT_LENGTH);
     let head =
         Head { method: asked.method.clone(), uri: crate::proxy::uri(revision, &asked.path).ok()?, headers };
-    let response =
-        target.pool().lease().await.ok()?.send(head.request(Lent::Whole(Full::new(body)))).await.ok()?;
-    let status = response.status().as_u16();
-    let body = Limited::new(response.into_body(), MOST_KEPT).collect().await.ok()?;
+    let lease = target.port(asked.dialect)?.lease().await.ok()?;
+    let response = lease.send(head.request(Lent::Whole(Full::new(body)))).await.ok()?;
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, MOST_KEPT).collect().await.ok()?;
+    let status = match asked.dialect {
+        Dialect::Http => head.status.as_u16(),
+        Dialect::Grpc => {
+            let code = body.trailers().and_then(grpc::told).or_else(|| grpc::told(&head.headers));
+            code.map_or(502, grpc::status)
+        }
+    };
     Some((status, body.to_bytes()))
 }

@@ -76,7 +76,8 @@ mod tests {
     use super::*;
 
     fn revision(name: &str, weight: u32) -> Revision {
-        Revision { name: name.to_owned(), address: "a:1".to_owned(), weight, ready: true, score_path: None }
+        let text = format!(r#"{{"name":"{name}","address":"a:1","weight":{weight}}}"#);
+        serde_json::from_str(&text).unwrap()
     }
 
     fn named(header: &'static str, value: &str) -> HeaderMap {

@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::body::Lent;
+use crate::shared::Flow;
 
 /// The most idle connections to a revision.
 const IDLE: usize = 256;
@@ -118,7 +119,7 @@ impl Lease {
         })
         .await?;
         let lease = (!ended).then_some(self);
-        Ok(response.map(|body| Received { body, lease }))
+        Ok(response.map(|body| Received { body, lease, _flow: None }))
     }
 }
 
@@ -126,6 +127,14 @@ impl Lease {
 pub struct Received {
     body: Incoming,
     lease: Option<Lease>,
+    _flow: Option<Flow>,
+}
+
+impl Received {
+    /// The body of an answer on a connection that others have as well.
+    pub fn shared(body: Incoming, flow: Flow) -> Self {
+        Self { body, lease: None, _flow: Some(flow) }
+    }
 }
 
 impl Body for Received {

@@ -12,10 +12,12 @@ use hyper::body::Incoming;
 
 use crate::answer::Refusal;
 use crate::auth;
-use crate::body::{Answered, Inbound, Outgoing};
+use crate::body::{Answered, Inbound, Outgoing, locked};
 use crate::config::{Auth, Revision};
 use crate::exchange::{Asked, Ending, InFlight, Recording};
 use crate::forward::{self, Head, Trouble};
+use crate::grpc::{self, Dialect};
+use crate::metrics::Captured;
 use crate::pick::CHOSEN;
 use crate::state::State;
 use crate::table::{Endpoint, Table};
@@ -42,13 +44,15 @@ pub async fn handle(state: &Arc<State>, origin: Origin, request: Request<Incomin
     let started = Instant::now();
     let (mut parts, body) = request.into_parts();
     let request_id = request_id(&parts.headers);
+    let dialect = Dialect::of(&parts);
     let table = Arc::clone(&state.table());
     let path = parts.uri.path().to_owned();
     let method = parts.method.clone();
     let result = match resolve(&table, &parts) {
         Ok((endpoint, rest)) => {
             let key = Arc::clone(&endpoint.key);
-            let call = Call { state, origin, started, request_id: &request_id, rest };
+            let patience = (dialect == Dialect::Grpc).then(|| grpc::patience(&parts.headers)).flatten();
+            let call = Call { state, origin, started, request_id: &request_id, rest, dialect, patience };
             call.answer(endpoint, &mut parts, body).await.map_err(|refusal| (key, refusal))
         }
         Err(refusal) => Err(("".into(), refusal)),
@@ -58,7 +62,7 @@ pub async fn handle(state: &Arc<State>, origin: Origin, request: Request<Incomin
         let (status, micros) = (refusal.status.as_u16(), started.elapsed().as_micros() as u64);
         let (method, code) = (method.as_str(), refusal.code);
         tracing::info!(target: "access", endpoint = &*key, method, path, status, code, micros, request_id);
-        refusal.response()
+        refusal.response(dialect)
     });
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
@@ -73,7 +77,8 @@ fn request_id(headers: &HeaderMap) -> String {
     given.filter(fits).map_or_else(|| format!("{:032x}", fastrand::u128(..)), str::to_owned)
 }
 
-/// The endpoint of a request by its host, or else by its path, and what remains of path and query.
+/// The endpoint of a request by its host, or else by its path, and what remains of path and query. A call of gRPC, whose
+/// path its method fixes, may name it in a header.
 fn resolve(table: &Table, parts: &Parts) -> Result<(Arc<Endpoint>, String), Refusal> {
     let named = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let host = parts.uri.authority().map(http::uri::Authority::as_str).or(named).unwrap_or_default();
@@ -83,9 +88,26 @@ fn resolve(table: &Table, parts: &Parts) -> Result<(Arc<Endpoint>, String), Refu
         return Ok((Arc::clone(endpoint), whole.to_owned()));
     }
     let unknown = |message: String| Refusal::new(StatusCode::NOT_FOUND, "EndpointNotFound", message);
-    let rest = whole.strip_prefix(PREFIX).ok_or_else(|| {
-        unknown("no such path; use /endpoints/NAMESPACE/NAME/score or a host of the endpoint".to_owned())
-    })?;
+    let Some(rest) = whole.strip_prefix(PREFIX) else {
+        if Dialect::of(parts) == Dialect::Http {
+            let message = "no such path; use /endpoints/NAMESPACE/NAME/score or a host of the endpoint";
+            return Err(unknown(message.to_owned()));
+        }
+        let named = parts.headers.get(grpc::ENDPOINT).and_then(|name| name.to_str().ok());
+        let endpoint = named.and_then(|name| table.endpoints.get(name)).ok_or_else(|| {
+            unknown(match named {
+                Some(name) => format!(
+                    "no endpoint `{}`; check the namespace and the name in the metadata `mlops-endpoint`",
+                    name.chars().take(200).collect::<String>()
+                ),
+                None => {
+                    "which endpoint? send `mlops-endpoint: NAMESPACE/NAME` as metadata, or use a host of it"
+                        .to_owned()
+                }
+            })
+        })?;
+        return Ok((Arc::clone(endpoint), whole.to_owned()));
+    };
     let end = rest.find('?').unwrap_or(rest.len());
     let name = rest.find('/').map(|slash| slash + 1).filter(|start| *start <= end).unwrap_or(end);
     let end = rest[name..end].find('/').map_or(end, |length| name + length);
@@ -107,6 +129,9 @@ struct Call<'c> {
     started: Instant,
     request_id: &'c str,
     rest: String,
+    dialect: Dialect,
+    /// How long the caller waits, when it says so.
+    patience: Option<Duration>,
 }
 
 impl Call<'_> {
@@ -137,7 +162,7 @@ impl Call<'_> {
         body: Incoming,
     ) -> Result<Response<Answered>, Refusal> {
         self.admit(&endpoint, parts).await?;
-        let place = match place::choose(self.state, endpoint, &parts.headers).await {
+        let place = match place::choose(self, endpoint, &parts.headers).await {
             Ok(place) => place,
             Err(place::NoPlace { refusal, of: None }) => return Err(refusal),
             Err(place::NoPlace { refusal, of: Some((endpoint, place)) }) => {
@@ -150,15 +175,20 @@ impl Call<'_> {
         else {
             return Err(place::no_traffic(&endpoint));
         };
+        let Some(port) = target.port(self.dialect) else { return Err(place::no_traffic(&endpoint)) };
         let series = target.series(&self.state.metrics);
         let in_flight = InFlight::new(series, self.started, place.slot);
         let head = self.head(parts, &endpoint, revision)?;
         let asked = self.asked(&endpoint, choice, &head);
         let is_kept = asked.mirror.is_some() || asked.is_captured;
         let recording = is_kept.then(|| Recording::new(&self.state.budget));
-        let inbound = Arc::new(Mutex::new(Inbound::new(body, endpoint.route.limits.body_bytes, recording)));
+        let limit = endpoint.route.limits.body_bytes;
+        let inbound = Inbound::new(body, limit, recording, self.dialect, port.is_http_2());
+        let inbound = Arc::new(Mutex::new(inbound));
         let time = Duration::from_millis(endpoint.route.timeouts.request_milliseconds);
-        let sent = forward::send(target, series, endpoint.route.retries, head, &inbound);
+        let left = self.patience.map(|patience| patience.saturating_sub(self.started.elapsed()));
+        let time = left.map_or(time, |left| left.min(time));
+        let sent = forward::send(port, series, endpoint.route.retries, head, &inbound);
         let result = match tokio::time::timeout(time, sent).await {
             Ok(result) => result.map_err(|trouble| refusal(trouble, &endpoint, revision)),
             Err(_) => Err(Refusal::new(
@@ -167,7 +197,8 @@ impl Call<'_> {
                 format!(
                     "the revision `{}` did not answer within {} ms; send fewer rows, add replicas, or raise \
                      timeouts.requestMilliseconds",
-                    revision.name, endpoint.route.timeouts.request_milliseconds
+                    revision.name,
+                    time.as_millis()
                 ),
             )),
         };
@@ -175,6 +206,7 @@ impl Call<'_> {
             Ok(response) => response,
             // Counted as the revision's: whoever judges it must see what its callers saw.
             Err(refusal) => {
+                locked(&inbound).close();
                 series.observe(self.started.elapsed());
                 return Ok(self.failed(&refusal, &endpoint, choice.place, parts));
             }
@@ -186,7 +218,8 @@ impl Call<'_> {
         if let Some(name) = name {
             head.headers.insert(CHOSEN, name);
         }
-        let ending = Ending::new(self.state, in_flight, asked, inbound, head.status.as_u16());
+        let mut ending = Ending::new(self.state, in_flight, asked, inbound, head.status.as_u16());
+        ending.note(&head.headers);
         let mut response = Response::new(Answered::new(Outgoing::new(body, idle, ending)));
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
@@ -212,7 +245,7 @@ impl Call<'_> {
         let (path, method) = (self.rest.split('?').next(), parts.method.as_str());
         let (micros, request_id) = (self.started.elapsed().as_micros() as u64, self.request_id);
         tracing::info!(target: "access", endpoint, revision, method, path, status, code, micros, request_id);
-        refusal.response()
+        refusal.response(self.dialect)
     }
 
     /// What the revision gets: no key or token that was meant for the gateway.
@@ -221,6 +254,10 @@ impl Call<'_> {
         let host = parts.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
         let host = host.or_else(|| headers.get(header::HOST).cloned());
         forward::strip(&mut headers);
+        if self.dialect == Dialect::Grpc {
+            // A server may take a call without it for one that some proxy has mangled.
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        }
         if endpoint.route.auth != Auth::None {
             headers.remove(header::AUTHORIZATION);
         }
@@ -241,6 +278,13 @@ impl Call<'_> {
 
     fn asked(&self, endpoint: &Arc<Endpoint>, choice: crate::pick::Choice, head: &Head) -> Asked {
         let is_chosen = |percent: f64| head.method == Method::POST && fastrand::f64() * 100.0 < percent;
+        let capture = endpoint.route.capture.as_ref();
+        let mut is_captured = capture.is_some_and(|capture| is_chosen(capture.percent));
+        if is_captured && self.dialect == Dialect::Grpc {
+            // Its messages have no columns that could be told, or masked.
+            self.state.metrics.captured(&endpoint.key, Captured::Unfit, 1);
+            is_captured = false;
+        }
         let mirror = endpoint.route.mirror.as_ref().filter(|_| !choice.is_forced);
         let mirror = mirror.filter(|mirror| is_chosen(mirror.percent));
         let mirror =
@@ -248,11 +292,12 @@ impl Call<'_> {
         Asked {
             place: choice.place,
             request_id: self.request_id.to_owned(),
+            dialect: self.dialect,
             method: head.method.clone(),
             path: self.rest.clone(),
             at: jiff::Timestamp::now(),
             mirror,
-            is_captured: endpoint.route.capture.as_ref().is_some_and(|capture| is_chosen(capture.percent)),
+            is_captured,
             headers: mirror.map(|_| head.headers.clone()).unwrap_or_default(),
             endpoint: Arc::clone(endpoint),
         }
@@ -357,13 +402,8 @@ mod tests {
 
     #[test]
     fn score_goes_where_the_revision_has_it() {
-        let mut revision = Revision {
-            name: "a".to_owned(),
-            address: "server:80".to_owned(),
-            weight: 1,
-            ready: true,
-            score_path: None,
-        };
+        let mut revision: Revision =
+            serde_json::from_str(r#"{"name":"a","address":"server:80","weight":1}"#).unwrap();
         assert_eq!(uri(&revision, "/score?x=1").unwrap(), "/score?x=1");
         revision.score_path = Some("/v2/models/m/infer".to_owned());
         assert_eq!(uri(&revision, "/score").unwrap(), "/v2/models/m/infer");

@@ -13,7 +13,7 @@ use crate::capture::{Captures, Writer};
 use crate::drain::{self, Signals};
 use crate::metrics::Metrics;
 use crate::source::Source;
-use crate::state::State;
+use crate::state::{Bounds, State};
 use crate::tls::{self, Certificate, Files};
 use crate::token::Issuers;
 use crate::{admin, connections};
@@ -84,7 +84,11 @@ pub fn state(arguments: &Arguments) -> Result<(Arc<State>, Writer), String> {
         instance: arguments.instance.clone(),
         client: client.clone(),
     };
-    let bounds = (arguments.kept_bytes, arguments.mirrored);
+    let bounds = Bounds {
+        kept_bytes: arguments.kept_bytes,
+        mirrored: arguments.mirrored,
+        head: Duration::from_secs(arguments.head_seconds),
+    };
     Ok((Arc::new(State::new(metrics, captures, Issuers::new(client), bounds)), writer))
 }
 

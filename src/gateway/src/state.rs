@@ -17,6 +17,17 @@ use crate::token::Issuers;
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
 
+/// What is bounded for the whole process.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Bytes of bodies that are kept aside for mirrors and captures.
+    pub kept_bytes: usize,
+    /// Copies of requests that are under way.
+    pub mirrored: usize,
+    /// How long a connection may be idle, or take for a request's head.
+    pub head: Duration,
+}
+
 /// The state of the process.
 pub struct State {
     table: ArcSwap<Table>,
@@ -29,6 +40,8 @@ pub struct State {
     pub started: Instant,
     /// The numbers.
     pub metrics: Metrics,
+    /// How long a connection may be idle, or take for a request's head.
+    pub head: Duration,
     /// The bound of bytes kept aside for mirrors and captures.
     pub budget: Arc<Budget>,
     /// The copies under way.
@@ -41,12 +54,7 @@ pub struct State {
 
 impl State {
     /// A state with an empty table.
-    pub fn new(
-        metrics: Metrics,
-        captures: Captures,
-        issuers: Issuers,
-        (bytes, copies): (usize, usize),
-    ) -> Self {
+    pub fn new(metrics: Metrics, captures: Captures, issuers: Issuers, bounds: Bounds) -> Self {
         Self {
             table: ArcSwap::default(),
             version: watch::Sender::new(0),
@@ -55,8 +63,9 @@ impl State {
             instance: format!("{:032x}", fastrand::u128(..)),
             started: Instant::now(),
             metrics,
-            budget: Arc::new(Budget::new(bytes)),
-            mirrors: Mirrors::new(copies),
+            head: bounds.head,
+            budget: Arc::new(Budget::new(bounds.kept_bytes)),
+            mirrors: Mirrors::new(bounds.mirrored),
             captures,
             issuers,
         }
@@ -126,11 +135,8 @@ impl State {
     #[cfg(test)]
     pub(crate) fn for_tests() -> Self {
         let (captures, _) = Captures::new(16);
-        Self::new(
-            Metrics::new().unwrap(),
-            captures,
-            Issuers::new(crate::start::client().unwrap()),
-            (1 << 20, 4),
-        )
+        let issuers = Issuers::new(crate::start::client().unwrap());
+        let bounds = Bounds { kept_bytes: 1 << 20, mirrored: 4, head: Duration::from_secs(75) };
+        Self::new(Metrics::new().unwrap(), captures, issuers, bounds)
     }
 }

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use crate::circuit::Circuit;
-use crate::config::Route;
+use crate::config::{Protocol, Route};
+use crate::grpc::Dialect;
 use crate::limit::Limiter;
 use crate::metrics::{Metrics, Series, Shadow};
-use crate::pool::Pool;
+use crate::port::{Port, Settings};
 
 /// The endpoints by their keys and by their hosts.
 #[derive(Default)]
@@ -42,16 +42,10 @@ pub struct Target {
     endpoint: Arc<str>,
     /// The revision's name.
     pub revision: String,
-    address: String,
-    connect: Duration,
-    in_flight: u32,
-    circuit_settings: crate::config::Circuit,
-    /// Whether it may be asked.
-    pub circuit: Circuit,
+    http: Port,
+    grpc: Option<Box<Port>>,
     /// Its room.
     pub slots: Arc<Semaphore>,
-    // All are made at the first request: most of ten thousand endpoints are idle.
-    pool: OnceLock<Arc<Pool>>,
     numbers: Arc<Numbers>,
 }
 
@@ -93,9 +87,10 @@ impl Endpoint {
     }
 
     /// Whether a revision can answer at once.
-    pub fn is_available(&self, place: usize, now: Instant) -> bool {
+    pub fn is_available(&self, place: usize, dialect: Dialect, now: Instant) -> bool {
+        let port = self.targets.get(place).and_then(|target| target.port(dialect));
         self.route.revisions.get(place).is_some_and(|revision| revision.ready)
-            && self.targets.get(place).is_some_and(|target| !target.circuit.is_open(now))
+            && port.is_some_and(|port| !port.circuit.is_open(now))
     }
 
     /// A revision's place.
@@ -106,38 +101,46 @@ impl Endpoint {
 
 impl Target {
     fn new(endpoint: &Arc<str>, route: &Route, revision: &crate::config::Revision) -> Self {
-        let circuit = &route.circuit;
+        let in_flight = route.limits.in_flight as usize;
+        let settings = Settings {
+            connect: Duration::from_millis(route.timeouts.connect_milliseconds),
+            in_flight,
+            circuit: route.circuit.clone(),
+        };
+        let grpc = revision.grpc_address.as_ref();
         Self {
             endpoint: Arc::clone(endpoint),
             revision: revision.name.clone(),
-            address: revision.address.clone(),
-            connect: Duration::from_millis(route.timeouts.connect_milliseconds),
-            in_flight: route.limits.in_flight,
-            circuit_settings: circuit.clone(),
-            circuit: Circuit::new(circuit.failures, Duration::from_millis(circuit.open_milliseconds)),
-            slots: Arc::new(Semaphore::new(route.limits.in_flight as usize)),
-            pool: OnceLock::new(),
+            grpc: grpc.map(|address| Box::new(Port::new(address, Protocol::H2c, settings.clone()))),
+            http: Port::new(&revision.address, revision.protocol, settings),
+            slots: Arc::new(Semaphore::new(in_flight)),
             numbers: Arc::default(),
         }
     }
 
     fn is_like(&self, other: &Self) -> bool {
+        let is_like = |one: Option<&Port>, other: Option<&Port>| match (one, other) {
+            (Some(one), Some(other)) => one.is_like(other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
         self.revision == other.revision
-            && self.address == other.address
-            && self.connect == other.connect
-            && self.in_flight == other.in_flight
-            && self.circuit_settings == other.circuit_settings
+            && self.http.is_like(&other.http)
+            && is_like(self.grpc.as_deref(), other.grpc.as_deref())
     }
 
-    /// Its connections.
-    pub fn pool(&self) -> &Arc<Pool> {
-        self.pool.get_or_init(|| Pool::new(&self.address, self.connect, self.in_flight as usize))
+    /// The port that answers what the caller speaks, if one does.
+    pub fn port(&self, dialect: Dialect) -> Option<&Port> {
+        match dialect {
+            Dialect::Http => Some(&self.http),
+            Dialect::Grpc => self.grpc.as_deref().or(Some(&self.http).filter(|port| port.is_http_2())),
+        }
     }
 
     /// Closes connections that have been idle for long.
     pub fn sweep(&self) {
-        if let Some(pool) = self.pool.get() {
-            pool.sweep();
+        self.http.sweep();
+        if let Some(grpc) = &self.grpc {
+            grpc.sweep();
         }
     }
 

@@ -4,6 +4,9 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+/// The most dimensions of values: as many as NumPy's arrays have. Each costs a reading of all that is in it.
+const DEEPEST: usize = 64;
+
 /// A tensor.
 #[derive(Deserialize)]
 pub(crate) struct Tensor<'b> {
@@ -40,19 +43,20 @@ impl<'b> Tensor<'b> {
         Some(serde_json::from_slice::<Answer>(body).ok()?.outputs)
     }
 
-    /// Its elements as JSON, whether they are nested or flat.
+    /// Its elements as JSON, whether they are nested or flat; nothing when they are nested deeper than any tensor.
     pub(crate) fn values(&self) -> Option<Vec<&'b str>> {
         let mut values = Vec::new();
-        flatten(self.data, &mut values)?;
+        flatten(self.data, DEEPEST, &mut values)?;
         Some(values)
     }
 }
 
-fn flatten<'b>(data: &'b RawValue, into: &mut Vec<&'b str>) -> Option<()> {
+fn flatten<'b>(data: &'b RawValue, depth: usize, into: &mut Vec<&'b str>) -> Option<()> {
     if !data.get().starts_with('[') {
         into.push(data.get());
         return Some(());
     }
+    let depth = depth.checked_sub(1)?;
     let values: Vec<&RawValue> = serde_json::from_str(data.get()).ok()?;
-    values.into_iter().try_for_each(|value| flatten(value, into))
+    values.into_iter().try_for_each(|value| flatten(value, depth, into))
 }

@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::Call;
+
 use crate::answer::Refusal;
+use crate::grpc::Dialect;
 use crate::metrics::Series;
 use crate::pick::{CHOSEN, Choice, NoChoice, pick};
-use crate::state::State;
+use crate::port::Port;
 use crate::table::{Endpoint, Target};
 
 /// Where a request goes.
@@ -85,30 +88,41 @@ pub(super) fn no_traffic(endpoint: &Endpoint) -> Refusal {
     unavailable("NoTraffic", message)
 }
 
+/// The revision answers nothing in gRPC. It counts as the caller's error: it says nothing about the revision.
+fn not_grpc(target: &Target) -> Refusal {
+    let message = format!(
+        "the revision `{}` does not speak gRPC; set grpcPort in its ServingRuntime, or send HTTP requests",
+        target.revision
+    );
+    Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "NoGrpc", message)
+}
+
 /// Chooses a revision and waits for it, no longer than the endpoint lets a request wait in all.
 pub(super) async fn choose(
-    state: &State,
+    call: &Call<'_>,
     mut endpoint: Arc<Endpoint>,
     headers: &HeaderMap,
 ) -> Result<Place, NoPlace> {
-    let deadline =
-        tokio::time::Instant::now() + Duration::from_millis(endpoint.route.timeouts.queue_milliseconds);
+    let (state, dialect) = (call.state, call.dialect);
+    let patience = Duration::from_millis(endpoint.route.timeouts.queue_milliseconds);
+    let deadline = tokio::time::Instant::now() + call.patience.map_or(patience, |time| time.min(patience));
     let mut versions = None;
     let (mut waiting, mut asleep) = (None::<Waiting>, None);
     loop {
-        let choice = picked(&endpoint, headers)?;
+        let choice = picked(&endpoint, headers, dialect)?;
         let (Some(target), Some(revision)) =
             (endpoint.targets.get(choice.place), endpoint.route.revisions.get(choice.place))
         else {
             return Err(no_traffic(&endpoint).into());
         };
         let of_revision = |refusal| NoPlace { refusal, of: Some((Arc::clone(&endpoint), choice.place)) };
+        let port = target.port(dialect).ok_or_else(|| of_revision(not_grpc(target)))?;
         let series = target.series(&state.metrics);
         if revision.ready {
             // Its place in the queue is free again: it may need one once more, to wait for room.
             drop(waiting.take());
             drop(asleep.take());
-            let slot = room(&endpoint, target, series, deadline).await.map_err(of_revision)?;
+            let slot = room(&endpoint, (target, port), series, deadline).await.map_err(of_revision)?;
             return Ok(Place { endpoint, choice, slot });
         }
         if !waiting.as_ref().is_some_and(|waiting| Arc::ptr_eq(&waiting.series, series)) {
@@ -138,9 +152,9 @@ pub(super) async fn choose(
     }
 }
 
-fn picked(endpoint: &Endpoint, headers: &HeaderMap) -> Result<Choice, Refusal> {
+fn picked(endpoint: &Endpoint, headers: &HeaderMap, dialect: Dialect) -> Result<Choice, Refusal> {
     let (route, now) = (&endpoint.route, Instant::now());
-    let is_available = |place| endpoint.is_available(place, now);
+    let is_available = |place| endpoint.is_available(place, dialect, now);
     let sticky = route.sticky_header.as_deref();
     pick(&route.revisions, sticky, headers, fastrand::f64(), is_available).map_err(|none| match none {
         NoChoice::Unknown(name) => {
@@ -155,11 +169,11 @@ fn picked(endpoint: &Endpoint, headers: &HeaderMap) -> Result<Choice, Refusal> {
 /// Room at a revision that is ready.
 async fn room(
     endpoint: &Endpoint,
-    target: &Target,
+    (target, port): (&Target, &Port),
     series: &Arc<Series>,
     deadline: tokio::time::Instant,
 ) -> Result<OwnedSemaphorePermit, Refusal> {
-    if !target.circuit.admit(Instant::now()) {
+    if !port.circuit.admit(Instant::now()) {
         let message =
             format!("the revision `{}` could not be reached and is left alone; try again", target.revision);
         let wait = Duration::from_millis(endpoint.route.circuit.open_milliseconds);

@@ -2,11 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod callers;
+mod calls;
 mod captures;
 mod changing;
 mod cluster;
 mod encrypted;
 mod failing;
+mod grpc;
+mod hostile;
 mod mirrors;
 mod pools;
 mod process;

@@ -6,6 +6,7 @@ use api::meta::{
     APPLIED_ANNOTATION, ENDPOINT_LABEL, GATEWAY_NAME, MANAGED_BY_LABEL, MANAGER, MODEL_ANNOTATION,
     REVISION_LABEL,
 };
+use api::serving_runtime::Protocol;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::autoscaling::v2::{
     CrossVersionObjectReference, HPAScalingPolicy, HPAScalingRules, HorizontalPodAutoscaler,
@@ -29,6 +30,15 @@ use crate::digest;
 
 mod pod_template;
 pub(super) mod route;
+
+/// The name of the port that answers gRPC, of containers and of Services.
+const GRPC: &str = "grpc";
+/// The port of a Service that answers gRPC.
+const GRPC_PORT: i32 = 8081;
+/// The variable that tells a container what its HTTP port is to speak, where that is not HTTP/1.1.
+const PROTOCOL: &str = "HTTP_PROTOCOL";
+/// What [`PROTOCOL`] says of a port that speaks HTTP/2.
+const H2C: &str = "H2C";
 
 /// The annotation that says who sets the number of replicas.
 pub(super) const REPLICAS_ANNOTATION: &str = "mlops-operator.dev/replicas-by";
@@ -121,6 +131,34 @@ fn finished<K: Serialize>(object: &K) -> Value {
     body
 }
 
+/// What the pods of a revision speak. A revision that was made by another ServingRuntime keeps to that one's word.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Speech {
+    /// Whether the HTTP port speaks HTTP/2.
+    pub(super) is_http_2: bool,
+    /// Whether there is a port for gRPC.
+    pub(super) has_grpc: bool,
+}
+
+impl Speech {
+    /// What the wanted revision speaks.
+    pub(super) fn wanted(valid: &Valid) -> Self {
+        Self {
+            is_http_2: valid.runtime.protocol == Protocol::H2c,
+            has_grpc: valid.runtime.grpc_port.is_some(),
+        }
+    }
+
+    /// What the pods of a Deployment speak.
+    pub(super) fn of(deployment: &Observed) -> Self {
+        let server = &deployment.body["spec"]["template"]["spec"]["containers"][0];
+        let has = |list: &str, field: &str, value: &str| {
+            server[list].as_array().is_some_and(|list| list.iter().any(|it| it[field] == value))
+        };
+        Self { is_http_2: has("env", "name", PROTOCOL), has_grpc: has("ports", "name", GRPC) }
+    }
+}
+
 fn labels(valid: &Valid) -> BTreeMap<String, String> {
     let pairs =
         [("app.kubernetes.io/name", valid.name), (MANAGED_BY_LABEL, MANAGER), (ENDPOINT_LABEL, valid.name)];
@@ -160,19 +198,22 @@ fn service_account(valid: &Valid) -> ServiceAccount {
 }
 
 fn service(valid: &Valid, name: &str, revision: Option<&str>) -> Service {
-    let port = ServicePort {
-        name: Some("http".to_owned()),
-        port: 80,
+    let port = |name: &str, port: i32, is_http_2: bool| ServicePort {
+        name: Some(name.to_owned()),
+        port,
         protocol: Some("TCP".to_owned()),
-        target_port: Some(IntOrString::String("http".to_owned())),
+        app_protocol: is_http_2.then(|| "kubernetes.io/h2c".to_owned()),
+        target_port: Some(IntOrString::String(name.to_owned())),
         ..ServicePort::default()
     };
+    let mut ports = vec![port("http", 80, valid.runtime.protocol == Protocol::H2c)];
+    ports.extend(valid.runtime.grpc_port.map(|_| port(GRPC, GRPC_PORT, true)));
     let mut selector = selector(valid).match_labels.unwrap_or_default();
     selector.extend(revision.map(|revision| (REVISION_LABEL.to_owned(), revision.to_owned())));
     let spec = ServiceSpec {
         type_: Some("ClusterIP".to_owned()),
         selector: Some(selector),
-        ports: Some(vec![port]),
+        ports: Some(ports),
         ..ServiceSpec::default()
     };
     let metadata = ObjectMeta { name: Some(name.to_owned()), ..metadata(valid) };
@@ -191,7 +232,7 @@ fn pod_disruption_budget(valid: &Valid) -> PodDisruptionBudget {
     PodDisruptionBudget { metadata: metadata(valid), spec: Some(spec), status: None }
 }
 
-/// Requests come in on the HTTP port; out go name look-ups and the fetch of the model, never to where clouds hand out
+/// Requests come in on the ports of HTTP and gRPC; out go name look-ups and the fetch of the model, never to where clouds hand out
 /// the node's credentials. Further NetworkPolicies of the namespace add to this one.
 fn network_policy(valid: &Valid) -> NetworkPolicy {
     let port = |protocol: &str, port: IntOrString| NetworkPolicyPort {
@@ -219,7 +260,12 @@ fn network_policy(valid: &Valid) -> NetworkPolicy {
         pod_selector: Some(selector(valid)),
         policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
         ingress: Some(vec![NetworkPolicyIngressRule {
-            ports: Some(vec![port("TCP", IntOrString::String("http".to_owned()))]),
+            ports: Some(
+                std::iter::once("http")
+                    .chain(valid.runtime.grpc_port.map(|_| GRPC))
+                    .map(|name| port("TCP", IntOrString::String(name.to_owned())))
+                    .collect(),
+            ),
             from: only_the_gateway(valid),
         }]),
         egress: Some(egress),

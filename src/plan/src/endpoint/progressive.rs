@@ -6,6 +6,7 @@ use api::endpoint::{PauseCause, Revision, RevisionState, RolloutPhase, RolloutSt
 use api::meta::{ENDPOINT_LABEL, MODEL_ANNOTATION, REVISION_LABEL, ROLLOUT_ACTION_ANNOTATION};
 use api::{EndpointStatus, Reason};
 
+use super::build::Speech;
 use super::build::route::RoutedRevision;
 use super::deployment::{DeploymentFacts, Presence};
 use super::rollout::state::{Advanced, Facts, RevisionFacts, advance};
@@ -277,6 +278,7 @@ impl<'a> Scenery<'a> {
             service: name.to_owned(),
             weight,
             ready: self.revisions.get(name).is_some_and(|it| it.available > 0),
+            speech: self.deployments.get(name).map_or(Speech::wanted(self.valid), |it| Speech::of(it)),
         };
         let mut revisions = vec![routed(&rollout.stable, stable)];
         revisions.extend(rollout.candidate.as_deref().map(|it| routed(it, candidate)));

@@ -2,6 +2,7 @@
 use api::EndpointStatus;
 use api::meta::ConditionType;
 
+use super::build::Speech;
 use super::build::route::{self, RoutedRevision};
 use super::valid::Valid;
 use super::{World, reason_to_apply};
@@ -18,6 +19,7 @@ pub(super) fn whole(world: &World, valid: &Valid, status: &EndpointStatus) -> Op
         weight: 100,
         // Without pods, a request waits in the gateway for the first.
         ready: serving.is_some_and(|it| it.status == "True") && status.ready_replicas > Some(0),
+        speech: Speech::wanted(valid),
     };
     write(world, valid, &[revision], None)
 }

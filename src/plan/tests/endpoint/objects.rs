@@ -1,6 +1,8 @@
 //! The objects of an Endpoint, whole.
 use api::meta::ModelFormat;
-use plan::Step;
+use api::serving_runtime::Protocol;
+use plan::{ChildKind, Step};
+use serde_json::{Value, json};
 use testkit::{DIGEST, World, endpoint};
 
 fn objects(endpoint: testkit::EndpointFixture) -> String {
@@ -79,4 +81,32 @@ fn a_verified_model_of_a_claim_in_a_container_of_one_s_own() {
     let fixture =
         fixture.image("registry.example/vision:7").env("THREADS", "2").request("nvidia.com/gpu", "1");
     insta::assert_snapshot!("objects_claim_mounted", objects(fixture.recreate()));
+}
+
+/// The port is there wherever a call passes: the container's, the Service's, the policy's, and the routing document's.
+#[test]
+fn a_runtime_that_answers_grpc() {
+    let mut world = World::new(endpoint("churn").auth(&json!({"mode": "Key"})).build());
+    for runtime in &mut world.runtimes {
+        runtime.spec.grpc_port = Some(9000);
+        runtime.spec.protocol = Protocol::H2c;
+    }
+    world.keys = Some(Ok(vec!["0".repeat(64)]));
+    let plan = plan::endpoint::plan(&world.observe());
+    let parts = plan.steps.iter().filter_map(|step| {
+        let Step::Apply(apply) = step else { return None };
+        let (server, spec) = (&apply.body["spec"]["template"]["spec"]["containers"][0], &apply.body["spec"]);
+        let part = match apply.kind {
+            ChildKind::Deployment => json!({"ports": server["ports"], "env": server["env"]}),
+            ChildKind::Service => spec["ports"].clone(),
+            ChildKind::NetworkPolicy => spec["ingress"].clone(),
+            ChildKind::ConfigMap => {
+                let text = apply.body["data"]["route.json"].as_str().expect("the document is a string");
+                serde_json::from_str::<Value>(text).expect("the document is JSON")["revisions"].clone()
+            }
+            _ => return None,
+        };
+        Some(format!("{}\n{}", apply.kind, serde_json::to_string_pretty(&part).expect("JSON is JSON")))
+    });
+    insta::assert_snapshot!("objects_with_grpc", parts.collect::<Vec<_>>().join("\n---\n"));
 }

@@ -105,6 +105,24 @@ fn the_first_revision_takes_all_requests_without_steps() {
     assert_eq!(selected(&world), Some(status.stable));
 }
 
+/// What a ServingRuntime begins to speak, the pods that it made before do not.
+#[test]
+fn each_revision_is_asked_in_what_its_own_pods_speak() {
+    let mut world = ready(endpoint("churn").canary(&steps()));
+    let stable = rollout(&world).stable;
+    for runtime in &mut world.runtimes {
+        runtime.spec.grpc_port = Some(9000);
+        runtime.spec.protocol = api::serving_runtime::Protocol::H2c;
+    }
+    settle(&mut world, &[]);
+    let document = world.routes().next().expect("there is a routing document")["data"]["route.json"].clone();
+    let document: Value = serde_json::from_str(document.as_str().unwrap()).unwrap();
+    let revisions = document["revisions"].as_array().unwrap();
+    let speaks = |it: &Value| (it["protocol"].clone(), it["grpcAddress"].is_string());
+    assert_eq!((revisions.len(), revisions[0]["name"].as_str()), (2, Some(&*stable)));
+    assert_eq!((speaks(&revisions[0]), speaks(&revisions[1])), ((Value::Null, false), (json!("H2C"), true)));
+}
+
 #[test]
 fn a_canary_goes_step_by_step_and_no_pod_is_restarted() {
     let mut world = ready(endpoint("churn").replicas(4).canary(&steps()));

@@ -172,8 +172,10 @@ spec:
   args:
     - --model-repository=$(MODEL_PATH)
     - --http-port=$(HTTP_PORT)
+    - --grpc-port=$(GRPC_PORT)
   modelDelivery: Mounted
   port: 8000
+  grpcPort: 8001
   readinessPath: /v2/health/ready
   livenessPath: /v2/health/live
   startupSeconds: 600

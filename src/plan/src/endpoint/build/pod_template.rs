@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use api::meta::EnvironmentVariable;
-use api::serving_runtime::ModelDelivery;
+use api::serving_runtime::{ModelDelivery, Protocol};
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
     Lifecycle, LifecycleHandler, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec,
@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Valid, labels, selector};
+use super::{GRPC, H2C, PROTOCOL, Valid, labels, selector};
 use crate::endpoint::valid::ModelSource;
 
 /// Where the model's file or claim is mounted.
@@ -123,6 +123,12 @@ fn spread(valid: &Valid, topology_key: &str) -> TopologySpreadConstraint {
 
 fn server(valid: &Valid) -> Container {
     let runtime = valid.runtime;
+    let port = |name: &str, port: i32| ContainerPort {
+        container_port: port,
+        name: Some(name.to_owned()),
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    };
     Container {
         name: "server".to_owned(),
         image: Some(valid.container.image.to_owned()),
@@ -136,12 +142,11 @@ fn server(valid: &Valid) -> Container {
             }),
             ..Lifecycle::default()
         }),
-        ports: Some(vec![ContainerPort {
-            container_port: runtime.port,
-            name: Some("http".to_owned()),
-            protocol: Some("TCP".to_owned()),
-            ..ContainerPort::default()
-        }]),
+        ports: Some(
+            std::iter::once(port("http", runtime.port))
+                .chain(runtime.grpc_port.map(|number| port(GRPC, number)))
+                .collect(),
+        ),
         startup_probe: Some(Probe {
             failure_threshold: Some(runtime.startup_seconds),
             period_seconds: Some(1),
@@ -203,12 +208,17 @@ fn environment(valid: &Valid, others: &[&EnvironmentVariable]) -> Vec<EnvVar> {
         ("MODEL_PATH", model_path(valid)),
         ("HTTP_PORT", valid.runtime.port.to_string()),
     ];
+    // Only where they say something: a variable more makes another revision.
+    let grpc = valid.runtime.grpc_port.map(|port| ("GRPC_PORT", port.to_string()));
+    let protocol = (valid.runtime.protocol == Protocol::H2c).then(|| (PROTOCOL, H2C.to_owned()));
+    let own: Vec<(&str, String)> = own.into_iter().chain(grpc).chain(protocol).collect();
     let own = own.iter().map(|(name, value)| variable(name, value));
     let own: Vec<EnvVar> = match valid.runtime.model_delivery {
         ModelDelivery::Fetched => own.chain(of_store(valid)).collect(),
         ModelDelivery::Mounted => own.collect(),
     };
-    let is_own = |name: &str| name == ALLOWED_HOSTS || own.iter().any(|own| own.name == name);
+    let is_own =
+        |name: &str| [ALLOWED_HOSTS, PROTOCOL].contains(&name) || own.iter().any(|own| own.name == name);
     let others: Vec<EnvVar> = others
         .iter()
         .filter(|other| !is_own(&other.name))

@@ -3,7 +3,7 @@ use api::endpoint::{AuthMode, RolloutStatus};
 use api::meta::{ENDPOINT_LABEL, ENDPOINT_NAMESPACE_LABEL, GATEWAY_ROUTE_LABEL, MANAGED_BY_LABEL, MANAGER};
 use serde_json::{Value, json};
 
-use super::finished;
+use super::{GRPC_PORT, H2C, Speech, finished};
 use crate::digest;
 use crate::endpoint::valid::Valid;
 
@@ -22,6 +22,8 @@ pub(in crate::endpoint) struct RoutedRevision {
     pub(in crate::endpoint) weight: i32,
     /// Whether a pod answers.
     pub(in crate::endpoint) ready: bool,
+    /// What its pods speak.
+    pub(in crate::endpoint) speech: Speech,
 }
 
 /// The name of the ConfigMap: unique among all namespaces.
@@ -60,13 +62,21 @@ fn document(valid: &Valid, revisions: &[RoutedRevision], mirror: Option<(&str, i
     let revisions: Vec<Value> = revisions
         .iter()
         .map(|it| {
-            json!({
+            let address = |port: i32| format!("{}.{}.svc:{port}", it.service, valid.namespace);
+            let mut revision = json!({
                 "name": it.name,
-                "address": format!("{}.{}.svc:80", it.service, valid.namespace),
+                "address": address(80),
                 "weight": it.weight,
                 "ready": it.ready,
                 "scorePath": valid.inference_path(),
-            })
+            });
+            if it.speech.is_http_2 {
+                revision["protocol"] = json!(H2C);
+            }
+            if it.speech.has_grpc {
+                revision["grpcAddress"] = json!(address(GRPC_PORT));
+            }
+            revision
         })
         .collect();
     let mut document = json!({
