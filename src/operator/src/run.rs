@@ -23,7 +23,7 @@ use crate::report::Reporter;
 use crate::server::{Health, router};
 use crate::store::{Source, Store};
 use crate::telemetry;
-use crate::watch::{Sink, WATCH_SECONDS, start};
+use crate::watch::{Scope, Sink, WATCH_SECONDS, start};
 
 /// How long changes of children and pods are collected before their owner is looked at: they come in bursts.
 const COLLECT: Duration = Duration::from_millis(50);
@@ -74,7 +74,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
     let sink = Sink::new(store, metrics.clone(), waker(lanes, ready.clone()));
     let gateway = options.gateway().map(|gateway| gateway.namespace);
-    start(&client, &options.watch_namespaces, gateway.as_deref(), &sink);
+    let scope = Scope {
+        namespaces: &options.watch_namespaces,
+        gateway: gateway.as_deref(),
+        http_routes: options.gateway_api,
+    };
+    start(&client, &scope, &sink);
     let (stop, stopped) = watch::channel(false);
     let workers = tokio::spawn(lead(engines, sink.synced(), ready, leadership, metrics, stopped));
     stop_signal.wait().await;

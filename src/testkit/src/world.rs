@@ -36,6 +36,8 @@ pub struct World {
     pub keys: Option<Result<Vec<String>, plan::endpoint::Refusal>>,
     /// What callers do.
     pub load: Option<Load>,
+    /// Whether the cluster knows HTTPRoutes.
+    pub knows_http_routes: bool,
     pub(crate) objects: BTreeMap<ChildKind, Object>,
     /// The objects that bear another name than the Endpoint, or lie in another namespace.
     pub(crate) further: BTreeMap<(ChildKind, String), Object>,
@@ -59,6 +61,7 @@ impl World {
             evidence: None,
             keys: None,
             load: None,
+            knows_http_routes: true,
             objects: BTreeMap::new(),
             further: BTreeMap::new(),
             refused: None,
@@ -77,6 +80,7 @@ impl World {
             children: self.children(),
             further: self.further(),
             route: self.routes().next().map(|body| Observed::from_body(body.clone())),
+            knows_http_routes: self.knows_http_routes,
             evidence: self.evidence.clone(),
             keys: self.keys.clone(),
             load: self.load,

@@ -5,7 +5,7 @@ use api::endpoint::ResolvedModel;
 use api::{Endpoint, ServingRuntimeSpec};
 use plan::azure::{Facts, Outcome, Read, Refusal, Sight};
 use plan::endpoint::{RuntimeFacts, World, has_keys, model_uri, plan};
-use plan::{Children, Step};
+use plan::Step;
 use serde_json::{Value, json};
 
 use super::report::ObjectReport;
@@ -39,18 +39,19 @@ pub(super) async fn steps(
         }
     };
     let is_azure = endpoint.spec.target.type_.is_azure();
-    let (children, further, route) = match &scene.cluster {
-        Some(cluster) => cluster::children(cluster, &object, scene.settings.gateway.as_ref()).await?,
-        None => (Children::new(), Vec::new(), None),
+    let owned = match &scene.cluster {
+        Some(cluster) => cluster::owned(cluster, &object, &scene.settings).await?,
+        None => cluster::Owned { knows_http_routes: true, ..cluster::Owned::default() },
     };
     // The digests of keys are not shown, and a plan looks alike with any.
     let keys = has_keys(&endpoint).map(|_| Ok(vec!["0".repeat(64)]));
     let world = World {
         now: scene.now,
         runtimes: runtimes(scene, &endpoint, report),
-        children,
-        further,
-        route,
+        children: owned.children,
+        further: owned.further,
+        route: owned.route,
+        knows_http_routes: owned.knows_http_routes,
         evidence: None,
         load: None,
         keys,

@@ -61,6 +61,7 @@ pub(crate) async fn decide(
         now: Timestamp::now(),
         further: further.collect::<anyhow::Result<_>>()?,
         route: routes.into_iter().next().map(|(kind, object)| seen(kind, object)).transpose()?,
+        knows_http_routes: store.knows_http_routes(),
         evidence: context.gateway.evidence(&endpoint).await,
         keys: keys(context, &endpoint).await,
         load: context.gateway.load(&endpoint).await,
@@ -190,7 +191,7 @@ fn seen(kind: ChildKind, object: Object) -> anyhow::Result<Observed> {
 
 fn children(store: &Store, name: &ObjectName) -> anyhow::Result<Children> {
     let mut children = Children::new();
-    for kind in ChildKind::ALL {
+    for kind in ChildKind::ALL.into_iter().chain([ChildKind::HttpRoute]) {
         if let Some(object) = store.object(Source::Child(kind), name)? {
             children.insert(kind, seen(kind, object)?);
         }

@@ -125,7 +125,8 @@ fn serves_here(world: &World) -> bool {
     status::serving(&DeploymentFacts::new(world), &world.pods).holds
 }
 
-/// Everything of this Endpoint on this cluster, the autoscaler before what it scales and the pods before their address.
+/// Everything of this Endpoint on this cluster: what routes to it first, the autoscaler before what it scales, and the
+/// pods before their address.
 fn removals(world: &World) -> Vec<Step> {
     let metadata = &world.endpoint.metadata;
     let is_ours = |kind: &ChildKind| {
@@ -133,7 +134,8 @@ fn removals(world: &World) -> Vec<Step> {
         let controller = seen.controller.as_ref();
         !seen.deleting && controller.is_some_and(|it| Some(&it.uid) == metadata.uid.as_ref())
     };
-    let present = ChildKind::ALL.into_iter().rev().filter(|kind| world.children.contains_key(kind));
+    let all = std::iter::once(ChildKind::HttpRoute).chain(ChildKind::ALL.into_iter().rev());
+    let present = all.filter(|kind| world.children.contains_key(kind));
     present
         .filter(is_ours)
         .map(|kind| {
