@@ -1,7 +1,9 @@
 //! The chart's RBAC, made of the rights that the controllers declare.
 use std::fmt::Write as _;
 
-use plan::rights::{Right, cluster_rights, config_map_rights, own_namespace_rights, rights, secret_rights};
+use plan::rights::{
+    Right, cluster_rights, config_map_rights, http_route_rights, own_namespace_rights, rights, secret_rights,
+};
 
 use super::Output;
 use super::crds::Kind;
@@ -29,6 +31,9 @@ rules:
   {{- end }}
   {{- if $.Values.azure.configMaps }}
   {{- include "mlops-operator.configMapRules" $ | nindent 2 }}
+  {{- end }}
+  {{- if $.Values.gatewayApi.enabled }}
+  {{- include "mlops-operator.httpRouteRules" $ | nindent 2 }}
   {{- end }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -65,6 +70,9 @@ rules:
   {{- end }}
   {{- if .Values.azure.configMaps }}
   {{- include "mlops-operator.configMapRules" . | nindent 2 }}
+  {{- end }}
+  {{- if .Values.gatewayApi.enabled }}
+  {{- include "mlops-operator.httpRouteRules" . | nindent 2 }}
   {{- end }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -149,6 +157,7 @@ pub(super) fn output(kinds: &[Kind]) -> Output {
         define("clusterRules", &operator_rules(&cluster_rights())),
         define("secretRules", &operator_rules(&secret_rights())),
         define("configMapRules", &operator_rules(&config_map_rights())),
+        define("httpRouteRules", &operator_rules(&http_route_rights())),
         define("leaseRules", &operator_rules(&own_namespace_rights())),
         define("defaultRuntimeRules", &operator_rules(&defaults)),
         define("viewRules", &rule(&read_resources(kinds), &["get", "list", "watch"])),
