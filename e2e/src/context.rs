@@ -299,7 +299,7 @@ impl Place {
     /// Every object in this namespace that bears the operator's label, as `KIND/NAME`.
     pub async fn labelled(&self) -> anyhow::Result<Vec<String>> {
         let mut found = Vec::new();
-        for kind in ChildKind::ALL {
+        for kind in ChildKind::ALL.into_iter().chain([ChildKind::HttpRoute]) {
             let path = format!(
                 "{}?labelSelector=app.kubernetes.io/managed-by%3Dmlops-operator",
                 self.child(kind, "")

@@ -15,6 +15,8 @@ use xtask::cluster::{ControlPlane, Lifetime};
 
 use crate::wait::until;
 
+/// The name of the definition of HTTPRoutes.
+pub const GATEWAY_API: &str = "httproutes.gateway.networking.k8s.io";
 /// The namespace of the operator, with the default ServingRuntimes.
 pub const OPERATOR_NAMESPACE: &str = testkit::OPERATOR_NAMESPACE;
 
@@ -51,16 +53,7 @@ impl Plane {
     /// Installs the definitions and the default runtimes.
     pub async fn install(&self) -> anyhow::Result<()> {
         let client = self.client().await?;
-        let definitions: Api<DynamicObject> = Api::all_with(
-            client.clone(),
-            &kube::api::ApiResource {
-                group: "apiextensions.k8s.io".to_owned(),
-                version: "v1".to_owned(),
-                api_version: "apiextensions.k8s.io/v1".to_owned(),
-                kind: "CustomResourceDefinition".to_owned(),
-                plural: "customresourcedefinitions".to_owned(),
-            },
-        );
+        let definitions = definitions(&client);
         for crd in api::crds() {
             let name = crd.metadata.name.clone().unwrap_or_default();
             let mut body = serde_json::to_value(&crd)?;
@@ -85,6 +78,29 @@ impl Plane {
             runtimes.patch(&runtime.name, &PatchParams::apply("e2e"), &Patch::Apply(&body)).await?;
         }
         Ok(())
+    }
+
+    /// Installs the definitions of the Gateway API's standard channel, unless they are there.
+    pub async fn install_gateway_api(&self) -> anyhow::Result<()> {
+        let client = self.client().await?;
+        let definitions = definitions(&client);
+        let folder = tokio::task::spawn_blocking(xtask::tools::gateway_api::ensure).await??;
+        for kind in ["gatewayclasses", "gateways", "httproutes", "referencegrants"] {
+            let text =
+                std::fs::read_to_string(folder.join(format!("gateway.networking.k8s.io_{kind}.yaml")))?;
+            let body: Value = serde_saphyr::from_str(&text)?;
+            let name = format!("{kind}.gateway.networking.k8s.io");
+            definitions.patch(&name, &PatchParams::apply("e2e").force(), &Patch::Apply(&body)).await?;
+        }
+        let kind = plan::ChildKind::HttpRoute.coordinates();
+        let kind = kube::core::GroupVersionKind::gvk(kind.group, kind.version, kind.kind);
+        let resource = kube::api::ApiResource::from_gvk_with_plural(&kind, "httproutes");
+        let routes: Api<DynamicObject> = Api::all_with(client, &resource);
+        until("HTTPRoutes", Duration::from_secs(60), async || {
+            let listed = routes.list(&ListParams::default().limit(1)).await;
+            Ok(listed.map(drop).map_err(|error| error.to_string()))
+        })
+        .await
     }
 
     /// A client with the administrator's rights, bound to the async runtime of the caller.
@@ -125,6 +141,11 @@ impl Plane {
     fn control(&self) -> std::sync::MutexGuard<'_, ControlPlane> {
         self.control.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn definitions(client: &Client) -> Api<DynamicObject> {
+    let kind = kube::core::GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
+    Api::all_with(client.clone(), &kube::api::ApiResource::from_gvk(&kind))
 }
 
 /// A client that uses a kubeconfig, without retries and time limits of its own.

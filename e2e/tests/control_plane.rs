@@ -5,6 +5,8 @@ use std::process::ExitCode;
 mod admission;
 #[path = "control_plane/children.rs"]
 mod children;
+#[path = "control_plane/gateway_api.rs"]
+mod gateway_api;
 #[path = "control_plane/hygiene.rs"]
 mod hygiene;
 #[path = "control_plane/keys.rs"]
@@ -56,12 +58,18 @@ fn main() -> ExitCode {
         keys::a_missing_right_names_the_chart_s_value,
         rollouts::an_endpoint_that_is_gone_leaves_no_route,
         rollouts::what_bears_our_labels_and_is_not_ours_is_left_alone,
+        gateway_api::a_canary_moves_the_route_step_by_step,
+        gateway_api::a_blue_green_moves_the_route_at_once,
+        gateway_api::the_gateway_s_refusal_is_passed_on,
+        gateway_api::a_route_is_restored_and_a_stranger_s_is_left_alone,
+        gateway_api::ways_of_requests_are_changed_without_a_gap,
         hygiene::health_and_metrics_answer_and_the_log_level_changes,
         hygiene::it_stops_within_five_seconds,
         hygiene::secrets_stay_out_of_logs_events_status_and_metrics,
         tenants::a_spec_can_t_widen_what_a_pod_may_do,
         tenants::every_pod_is_admitted_where_restricted_is_enforced,
         ; alone
+        gateway_api::missing_definitions_are_said_and_noticed_when_they_come,
     ];
     e2e::run("control-plane", cases)
 }

@@ -15,6 +15,15 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
         json!({"rollout": rollout})
     };
     let step = |step: Value| json!({"rollout": {"strategy": "Canary", "steps": [step]}});
+    let own = |parent: Value| json!({"routing": {"gatewayApi": {"parentRef": parent}}});
+    let beside = |mut change: Value| {
+        change["routing"] = json!({"gatewayApi": {"parentRef": {"name": "public"}}});
+        change
+    };
+    let within = |mut routing: Value| {
+        routing["gatewayApi"] = json!({"parentRef": {"name": "public"}});
+        json!({"routing": routing})
+    };
     let uri = "model.uri must be https://HOST/PATH, http://HOST/PATH, pvc://CLAIM/PATH, az://CONTAINER/PATH, abfss://";
     let positive = "must be a positive quantity, such as cpu: 250m, memory: 256Mi or nvidia.com/gpu: 1";
     let names = "may name cpu, memory, ephemeral-storage, and devices such as nvidia.com/gpu";
@@ -166,6 +175,53 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
         (json!({"auth": {"mode": "AadToken"}}), "auth.token goes with auth.mode AadToken"),
         (json!({"export": {"secret": "keys"}}), "spec.export"),
         (json!({"routing": {"hosts": ["Host"]}}), "spec.routing.hosts[0]"),
+        (json!({"routing": {"gatewayApi": {}}}), "spec.routing.gatewayApi.parentRef: Required value"),
+        (own(json!({"name": "Public"})), "spec.routing.gatewayApi.parentRef.name"),
+        (own(json!({"name": "public", "port": 0})), "should be greater than or equal to 1"),
+        (
+            beside(json!({"capture": {"store": {"uri": "https://a.blob.core.windows.net/captures"}}})),
+            "capture is the inference gateway's work, and an HTTPRoute can't ask another gateway for it",
+        ),
+        (
+            beside(json!({"auth": {"mode": "Key", "secretRef": {"name": "keys"}}})),
+            "auth is asked for by the inference gateway",
+        ),
+        (
+            beside(json!({"scaling": {"maxReplicas": 2, "target": {"concurrency": 4}}})),
+            "scaling.target.concurrency, latencyMilliseconds and minReplicas 0 need the inference gateway",
+        ),
+        (
+            beside(
+                json!({"scaling": {"minReplicas": 0, "maxReplicas": 2, "target": {"latencyMilliseconds": 4}}}),
+            ),
+            "scaling.target.concurrency, latencyMilliseconds and minReplicas 0 need the inference gateway",
+        ),
+        (
+            beside(rollout(json!({"steps": [{"traffic": 10}], "analysis": {"maxErrorRate": 0.1}}))),
+            "analysis.maxErrorRate and maxP95LatencyRatio are measured by the inference gateway",
+        ),
+        (
+            beside(rollout(json!({"steps": [{"mirror": 10}], "analysis": {"maxP95LatencyRatio": 2}}))),
+            "judge by the metrics of your own gateway with analysis.queries",
+        ),
+        (
+            beside(rollout(
+                json!({"steps": [{"mirror": 10}], "analysis": {"maxPredictionDisagreement": 0.1}}),
+            )),
+            "analysis.maxPredictionDisagreement needs the inference gateway, which compares answers",
+        ),
+        (
+            within(json!({"stickyHeader": "x-customer"})),
+            "routing.stickyHeader is the inference gateway's work",
+        ),
+        (
+            within(json!({"rateLimit": {"requestsPerSecond": 1}})),
+            "routing.rateLimit is the inference gateway's work",
+        ),
+        (
+            within(json!({"queueTimeoutSeconds": 5})),
+            "routing.queueTimeoutSeconds is about the inference gateway",
+        ),
         (
             json!({"capture": {"store": {"uri": "az://telemetry/churn"}}}),
             "capture.store.uri must be https://ACCOUNT.blob.core.windows.net/CONTAINER/PATH",
@@ -178,8 +234,8 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
             json!({"scaling": {"maxReplicas": 9, "target": {"concurrency": 4, "query": {"query": "sum(queue)", "perReplica": 0.5}},
             "behavior": {"scaleUp": {"stabilizationWindowSeconds": 0, "selectPolicy": "Min",
                 "policies": [{"type": "Pods", "value": 1, "periodSeconds": 30}]}, "scaleDown": {"selectPolicy": "Disabled"}}}}),
-        json!({"auth": {"mode": "Key"}}),
-        json!({"rollout": {"strategy": "Recreate", "progressDeadlineSeconds": 9}}),
+            json!({"auth": {"mode": "Key"}}),
+            json!({"rollout": {"strategy": "Recreate", "progressDeadlineSeconds": 9}}),
             "should be greater than or equal to 10",
         ),
         (json!({"replicas": 3}), "unknown field \"spec.replicas\""),
@@ -266,6 +322,12 @@ pub(crate) async fn valid_objects_and_samples_are_accepted(context: &mut Context
                 "modes": {"errorRate": "Warn"}, "queries": [{"name": "a", "query": "up", "min": 1}]}, "onFailure": "Pause"}}),
         json!({"auth": {"mode": "Key", "secretRef": {"name": "keys"}}, "routing": {"rateLimit": {"requestsPerSecond": 0.5}}}),
         json!({"auth": {"mode": "None"}}),
+        json!({"auth": {"mode": "None"}, "routing": {"gatewayApi": {"parentRef": {"name": "public"}}}}),
+        json!({"routing": {"hosts": ["a.example"], "requestTimeoutSeconds": 5, "gatewayApi": {"url": "https://a.example:8443",
+            "parentRef": {"name": "public", "namespace": "gateways", "sectionName": "https", "port": 443}}},
+            "rollout": {"strategy": "Canary", "steps": [{"mirror": 20, "hold": "5m"}, {"traffic": 10}],
+                "analysis": {"queries": [{"name": "errors", "query": "up", "max": 0.01}]}},
+            "scaling": {"minReplicas": 1, "maxReplicas": 3, "target": {"cpuUtilization": 50}}}),
         json!({"capture": {"store": {"uri": "https://a.blob.core.windows.net/captures/churn"}, "mask": ["age"]}}),
     ];
     for (index, change) in good.iter().enumerate() {

@@ -7,7 +7,10 @@ use e2e::azure::{data_spec, workspace_spec};
 use e2e::context::{APPLY, spec};
 use e2e::{Azure, Context, Operator, until};
 use plan::ChildKind;
-use plan::rights::{Right, cluster_rights, config_map_rights, key_rights, own_namespace_rights, rights, secret_rights};
+use plan::rights::{
+    Right, cluster_rights, config_map_rights, http_route_rights, key_rights, own_namespace_rights, rights,
+    secret_rights,
+};
 use serde_json::{Value, json};
 
 /// Gives a user the rights that the chart gives the operator, as far as `keep` says: in all namespaces, and those of
@@ -55,7 +58,8 @@ pub(crate) async fn grant(
 
 /// The rights in all namespaces, those that are given when asked for included.
 fn everywhere() -> Vec<Right> {
-    [rights(), cluster_rights(), secret_rights(), key_rights(), config_map_rights()].concat()
+    [rights(), cluster_rights(), secret_rights(), key_rights(), config_map_rights(), http_route_rights()]
+        .concat()
 }
 
 /// What the table of rights grants, as `GROUP RESOURCE VERB`.
@@ -94,6 +98,24 @@ async fn through_the_gateway(context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Through a gateway of one's own and back, so that an HTTPRoute is made, changed and taken away.
+async fn through_an_own_gateway(context: &Context) -> anyhow::Result<()> {
+    let route = context.child(ChildKind::HttpRoute, "churn");
+    for port in [80, 81] {
+        let routing = json!({"gatewayApi": {"parentRef": {"name": "public", "port": port}}});
+        context.merge(&context.endpoint("churn"), &json!({"spec": {"routing": routing}})).await?;
+        until("the HTTPRoute", Duration::from_mins(1), async || {
+            let seen =
+                context.get(&route).await?.unwrap_or_default()["spec"]["parentRefs"][0]["port"].clone();
+            Ok(if seen == port { Ok(()) } else { Err(seen.to_string()) })
+        })
+        .await?;
+    }
+    context.merge(&context.endpoint("churn"), &json!({"spec": {"routing": null}})).await?;
+    context.gone(&route).await?;
+    context.says("churn", "Ready=True/Ready").await.map(drop)
+}
+
 /// Runs create, update, scale and delete with exactly these rights, and compares with the audit log, both ways.
 pub(crate) async fn every_right_is_used_and_none_is_missing(context: &mut Context) -> anyhow::Result<()> {
     let user = context.user();
@@ -105,6 +127,8 @@ pub(crate) async fn every_right_is_used_and_none_is_missing(context: &mut Contex
     let own = format!("--operator-namespace={}", context.namespace);
     options.arguments.extend([own, "--gateway-url=http://gateway.example".to_owned()]);
     options.arguments.retain(|it| !it.ends_with(e2e::plane::OPERATOR_NAMESPACE) && !it.contains("election"));
+    options.arguments.push("--gateway-api=true".to_owned());
+    context.plane.install_gateway_api().await?;
     default_runtimes(context).await?;
     let mut operator = Operator::start(options)?;
     let mut wanted = spec(1);
@@ -128,6 +152,7 @@ pub(crate) async fn every_right_is_used_and_none_is_missing(context: &mut Contex
     context.says("churn", "Ready=True/Ready").await?;
     azure_objects(context).await?;
     through_the_gateway(context).await?;
+    through_an_own_gateway(context).await?;
     let ranged = json!({"replicas": null, "minReplicas": 1, "maxReplicas": 3});
     context.merge(&context.endpoint("churn"), &json!({"spec": {"scaling": ranged}})).await?;
     context.says("churn", "Ready=True/Ready").await?;

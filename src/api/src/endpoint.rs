@@ -30,12 +30,12 @@ pub use target::{
     LoggingLevel, OutputAction, ProbeSettings, RequestLogging, RequestSettings, RetrySettings, RollingRate,
     Route, Switch, Target, TargetEnvironment, TargetType, TokenRules,
 };
-pub use traffic::{Capture, CaptureStore, RateLimit, Routing};
+pub use traffic::{Capture, CaptureStore, GatewayApi, ParentReference, RateLimit, Routing};
 
 /// A stable scoring address and the model behind it.
 ///
 /// On this cluster, the operator keeps a Deployment, a Service, a PodDisruptionBudget, a NetworkPolicy, a ServiceAccount
-/// and, when asked to scale by load, a HorizontalPodAutoscaler for it; in Azure, an endpoint and its deployments. All of
+/// and, when asked to, a HorizontalPodAutoscaler and an HTTPRoute for it; in Azure, an endpoint and its deployments. All of
 /// them go when the Endpoint is deleted.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[kube(
@@ -91,6 +91,21 @@ pub use traffic::{Capture, CaptureStore, RateLimit, Routing};
         .field_path(".scaling"),
     validation = Rule::new("self.target.type == 'Kubernetes' || !(has(self.capture) || has(self.routing))")
         .message("capture and routing apply to the target Kubernetes: use target.dataCollector in Azure"),
+    validation = Rule::new("!has(self.routing) || !has(self.routing.gatewayApi) || !has(self.auth) || self.auth.mode == 'None'")
+        .message("auth is asked for by the inference gateway; with routing.gatewayApi, requests come through a gateway of your own, which must ask for it itself: remove auth, or remove routing.gatewayApi")
+        .field_path(".auth"),
+    validation = Rule::new("!has(self.routing) || !has(self.routing.gatewayApi) || !has(self.capture)")
+        .message("capture is the inference gateway's work, and an HTTPRoute can't ask another gateway for it: remove capture, or remove routing.gatewayApi")
+        .field_path(".capture"),
+    validation = Rule::new("!has(self.routing) || !has(self.routing.gatewayApi) || !has(self.scaling.target) || has(self.scaling.target.cpuUtilization)")
+        .message("scaling.target.concurrency, latencyMilliseconds and minReplicas 0 need the inference gateway, which measures requests and keeps them: scale by cpuUtilization, or remove routing.gatewayApi")
+        .field_path(".scaling"),
+    validation = Rule::new("!has(self.routing) || !has(self.routing.gatewayApi) || !has(self.rollout.analysis) || !has(self.rollout.analysis.maxPredictionDisagreement)")
+        .message("analysis.maxPredictionDisagreement needs the inference gateway, which compares answers; the gateway behind routing.gatewayApi throws away the answers to copies: remove it, or remove routing.gatewayApi")
+        .field_path(".rollout"),
+    validation = Rule::new("!has(self.routing) || !has(self.routing.gatewayApi) || !has(self.rollout.analysis) || !(has(self.rollout.analysis.maxErrorRate) || has(self.rollout.analysis.maxP95LatencyRatio))")
+        .message("analysis.maxErrorRate and maxP95LatencyRatio are measured by the inference gateway; with routing.gatewayApi, judge by the metrics of your own gateway with analysis.queries")
+        .field_path(".rollout"),
     validation = Rule::new("self.target.type == 'Kubernetes' || !has(self.rollout.analysis)")
         .message("rollout.analysis applies to the target Kubernetes, where the inference gateway measures")
         .field_path(".rollout"),
@@ -148,7 +163,7 @@ pub struct EndpointSpec {
     /// whoever reaches the Service is answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
-    /// How the inference gateway treats requests, with the target `Kubernetes`.
+    /// How the inference gateway, or a gateway of your own, treats requests, with the target `Kubernetes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routing: Option<Routing>,
     /// Which requests and answers the inference gateway keeps for monitoring, with the target `Kubernetes`.
@@ -327,7 +342,8 @@ pub struct EndpointStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
-    /// The address that answers requests: on this cluster from inside it, in Azure the scoring URI.
+    /// The address that answers requests: on this cluster from inside it, in Azure the scoring URI, behind a gateway of
+    /// your own what `routing` says of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub url: Option<String>,

@@ -56,6 +56,10 @@ reasons! {
     ActionRefused => "Read the message; kubectl mlops rollout NAME tells of a rollout.",
     /// The spec needs the inference gateway, and the operator knows of none.
     GatewayNeeded => "Install the chart with gateway.enabled=true, or remove the field that the message names.",
+    /// The spec asks for an HTTPRoute, and the operator has no right to write one, or the cluster does not know the kind.
+    GatewayApiNeeded => "Install the Gateway API's standard channel CRDs, and the chart with gatewayApi.enabled=true, as the message says.",
+    /// The Gateway that spec.routing.gatewayApi names has not taken in the HTTPRoute yet, or refuses it.
+    RouteNotAccepted => "Check that the Gateway exists, and that the host names and allowedRoutes of its listeners allow the route.",
     /// The number of pods is on its way to the wanted one.
     Scaling => "",
     /// A number that scaling goes by can't be read. Meanwhile pods may come, and none goes.

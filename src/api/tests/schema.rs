@@ -160,6 +160,21 @@ fn sensible_endpoints_are_accepted() {
         ),
         ("churn", json!({"container": {"args": ["--x"]}, "runtimeRef": {"name": "own"}})),
         ("churn", json!({"rollout": {"strategy": "Recreate", "progressDeadlineSeconds": 10}})),
+        (
+            "churn",
+            json!({"auth": {"mode": "None"}, "routing": own_gateway(&json!({"requestTimeoutSeconds": 5}))}),
+        ),
+        (
+            "churn",
+            json!({
+                "routing": own_gateway(&json!({"hosts": ["a.example"]})),
+                "scaling": {"minReplicas": 1, "maxReplicas": 2, "target": {"cpuUtilization": 50}},
+                "rollout": {
+                    "strategy": "Canary", "steps": [{"mirror": 20}, {"traffic": 10}],
+                    "analysis": {"queries": [{"name": "errors", "query": "up", "max": 0.1}]},
+                },
+            }),
+        ),
     ];
     for (name, change) in accepted {
         assert_eq!(objections(&endpoint(name, &change)), Vec::<String>::new(), "{name} {change}");
@@ -187,6 +202,59 @@ fn nonsense_in_the_address_of_a_model_is_refused_with_a_sentence() {
         ("churn", model(&format!("https://host/{}", "a".repeat(2048))), "maxLength"),
     ];
     refuse(&refused);
+}
+
+/// What says that a gateway of the user's own routes, with further fields.
+fn own_gateway(routing: &Value) -> Value {
+    let mut routing = routing.clone();
+    let parent = json!({"name": "public", "namespace": "gateways", "sectionName": "https", "port": 443});
+    routing["gatewayApi"] = json!({"parentRef": parent, "url": "https://models.example:8443"});
+    routing
+}
+
+#[test]
+fn what_a_gateway_of_one_s_own_can_t_do_is_refused_with_the_reason() {
+    let analysis = |analysis: Value| {
+        let steps = json!([{"mirror": 20}, {"traffic": 10}]);
+        json!({"rollout": {"strategy": "Canary", "steps": steps, "analysis": analysis}})
+    };
+    let scaling = |target: Value| json!({"scaling": {"minReplicas": 0, "maxReplicas": 2, "target": target}});
+    let beside = [
+        (json!({"auth": {"mode": "Key"}}), "which must ask for it itself"),
+        (
+            json!({"auth": {"mode": "AadToken", "token": {"issuer": "https://a.example", "audience": "b", "jwksUri": "https://a.example/keys"}}}),
+            "which must ask for it itself",
+        ),
+        (
+            json!({"capture": {"store": {"uri": "https://a.blob.core.windows.net/captures"}}}),
+            "capture is the inference gateway's work",
+        ),
+        (scaling(json!({"concurrency": 4})), "minReplicas 0 need the inference gateway"),
+        (scaling(json!({"latencyMilliseconds": 4})), "minReplicas 0 need the inference gateway"),
+        (
+            analysis(json!({"maxErrorRate": 0.1})),
+            "judge by the metrics of your own gateway with analysis.queries",
+        ),
+        (analysis(json!({"maxP95LatencyRatio": 2.0})), "judge by the metrics of your own gateway"),
+        (analysis(json!({"maxPredictionDisagreement": 0.1})), "throws away the answers to copies"),
+    ];
+    for (mut change, words) in beside {
+        assert!(objections(&endpoint("churn", &change)).is_empty(), "{change}");
+        change["routing"] = own_gateway(&json!({}));
+        refuse(&[("churn", change, words)]);
+    }
+    for (routing, words) in [
+        (json!({"stickyHeader": "x-customer"}), "routing.stickyHeader is the inference gateway's work"),
+        (json!({"rateLimit": {"requestsPerSecond": 1.0}}), "limit rates in your own gateway"),
+        (json!({"queueTimeoutSeconds": 5}), "which alone keeps requests until a pod has started"),
+    ] {
+        assert!(objections(&endpoint("churn", &json!({"routing": routing}))).is_empty(), "{routing}");
+        refuse(&[("churn", json!({"routing": own_gateway(&routing)}), words)]);
+    }
+    let elsewhere = json!({
+        "target": {"type": "ManagedOnline", "workspaceRef": {"name": "dev"}}, "routing": own_gateway(&json!({})),
+    });
+    refuse(&[("churn", elsewhere, "capture and routing apply to the target Kubernetes")]);
 }
 
 #[test]

@@ -14,7 +14,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use plan::{Gateway, Settings};
+use plan::{Gateway, GatewayApi, Settings};
 use serde_json::Value;
 
 use self::documents::Document;
@@ -99,6 +99,7 @@ fn offline(environment: &Environment) -> Scene {
                 domain: None,
                 capture_stores: Vec::new(),
             }),
+            gateway_api: Some(GatewayApi::default()),
         },
         reads: Reads::offline(),
         cluster: None,

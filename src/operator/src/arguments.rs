@@ -2,7 +2,7 @@
 use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use plan::{Gateway, Settings};
+use plan::{Gateway, GatewayApi, Settings};
 
 /// Serves machine-learning models on Kubernetes, as declared by custom resources.
 #[derive(Debug, Parser)]
@@ -98,6 +98,14 @@ pub struct Options {
     /// <https://account.blob.core.windows.net/captures>. Repeat for several.
     #[arg(long, env = "MLOPS_GATEWAY_CAPTURE_STORES", value_delimiter = ',', requires = "gateway_url")]
     pub gateway_capture_store: Vec<String>,
+    /// Whether Endpoints may name a gateway of their own: the operator then writes HTTPRoutes of the Gateway API, and
+    /// needs the rights to.
+    #[arg(long, env = "MLOPS_GATEWAY_API", default_value_t = false, action = clap::ArgAction::Set)]
+    pub gateway_api: bool,
+    /// A domain for host names in HTTPRoutes: those of a namespace end in .NAMESPACE.DOMAIN. Without it, the listeners of
+    /// the Gateways alone decide.
+    #[arg(long, env = "MLOPS_GATEWAY_API_DOMAIN")]
+    pub gateway_api_domain: Option<String>,
     /// The Prometheus that answers the queries of rollouts, such as <http://prometheus.monitoring.svc:9090>. Whoever
     /// writes an Endpoint can ask it anything.
     #[arg(long, env = "MLOPS_PROMETHEUS_URL")]
@@ -115,6 +123,7 @@ impl Options {
             model_server_image: self.model_server_image.clone(),
             model_allowed_hosts: self.model_allowed_hosts.clone(),
             gateway: self.gateway(),
+            gateway_api: self.gateway_api.then(|| GatewayApi { domain: self.gateway_api_domain.clone() }),
         }
     }
 

@@ -23,7 +23,7 @@ use crate::report::Reporter;
 use crate::server::{Health, router};
 use crate::store::{Source, Store};
 use crate::telemetry;
-use crate::watch::{Sink, WATCH_SECONDS, start};
+use crate::watch::{Scope, Sink, WATCH_SECONDS, start};
 
 /// How long changes of children and pods are collected before their owner is looked at: they come in bursts.
 const COLLECT: Duration = Duration::from_millis(50);
@@ -74,7 +74,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
     let sink = Sink::new(store, metrics.clone(), waker(lanes, ready.clone()));
     let gateway = options.gateway().map(|gateway| gateway.namespace);
-    start(&client, &options.watch_namespaces, gateway.as_deref(), &sink);
+    let scope = Scope {
+        namespaces: &options.watch_namespaces,
+        gateway: gateway.as_deref(),
+        http_routes: options.gateway_api,
+    };
+    start(&client, &scope, &sink);
     let (stop, stopped) = watch::channel(false);
     let workers = tokio::spawn(lead(engines, sink.synced(), ready, leadership, metrics, stopped));
     stop_signal.wait().await;
@@ -176,7 +181,9 @@ fn waker(lanes: Lanes, ready: Arc<AtomicBool>) -> Arc<dyn Fn(Source, Vec<Item>) 
             for (lane, items) in lanes.sort(items) {
                 match source {
                     Source::Primary(_) => lanes.work(lane).push(items, now),
-                    Source::Child(_) | Source::Pods | Source::Autoscalers => lanes.work(lane).push_first(items, now + COLLECT),
+                    Source::Child(_) | Source::Pods | Source::Autoscalers => {
+                        lanes.work(lane).push_first(items, now + COLLECT)
+                    }
                 }
             }
         }

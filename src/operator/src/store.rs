@@ -6,9 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use api::meta::{
-    ENDPOINT_LABEL, ENDPOINT_NAMESPACE_LABEL, GATEWAY_ROUTE_LABEL, MANAGED_BY_LABEL, MANAGER,
-};
+use api::meta::{ENDPOINT_LABEL, ENDPOINT_NAMESPACE_LABEL, GATEWAY_ROUTE_LABEL, MANAGED_BY_LABEL, MANAGER};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use plan::ChildKind;
@@ -207,6 +205,8 @@ struct Tables {
     further: BTreeMap<ObjectName, BTreeSet<(ChildKind, ObjectName)>>,
     /// The objects that name an object in their spec.
     dependents: BTreeMap<Item, BTreeSet<Item>>,
+    /// Whether the cluster knows HTTPRoutes.
+    knows_http_routes: bool,
 }
 
 impl Tables {
@@ -328,6 +328,18 @@ impl Store {
         let gone: Vec<(Source, ObjectName)> =
             tables.objects.iter().filter(is_gone).map(|(key, _)| key.clone()).collect();
         gone.iter().flat_map(|key| self.forget(&mut tables, key)).collect()
+    }
+
+    /// Notes whether the cluster knows HTTPRoutes; returns what must be reconciled because that has changed.
+    pub(crate) fn set_knows_http_routes(&self, knows: bool) -> Vec<Item> {
+        let mut tables = self.tables();
+        let before = std::mem::replace(&mut tables.knows_http_routes, knows);
+        if before == knows { Vec::new() } else { all(&tables, Primary::Endpoint, None) }
+    }
+
+    /// Whether the cluster knows HTTPRoutes, as far as they are watched.
+    pub(crate) fn knows_http_routes(&self) -> bool {
+        self.tables().knows_http_routes
     }
 
     /// Every object of a kind.

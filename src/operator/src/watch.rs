@@ -2,11 +2,12 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use api::meta::{ENDPOINT_LABEL, ENDPOINT_NAMESPACE_LABEL, GATEWAY_ROUTE_LABEL, MANAGED_BY_LABEL, MANAGER};
 use futures::{Stream, TryStreamExt as _};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::ApiResource;
+use kube::api::{ApiResource, ListParams};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
@@ -24,6 +25,13 @@ use crate::store::{Sight, Source, Store, is_own};
 pub(crate) const WATCH_SECONDS: u32 = 55;
 /// Objects on one page of a list: the larger, the more memory a restart takes.
 const PAGE_SIZE: u32 = 100;
+
+/// The source whose kind not every cluster knows.
+const HTTP_ROUTES: Source = Source::Child(ChildKind::HttpRoute);
+/// What the API server answers about a kind that it does not know.
+const NOT_FOUND: u16 = 404;
+/// How often to look whether the cluster knows a kind by now.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Where the watches put what they see.
 #[derive(Clone)]
@@ -45,15 +53,32 @@ impl Sink {
         Self { store, metrics, wake, synced: Arc::default(), done: watch::Sender::new(false) }
     }
 
+    /// Notes that a watch has listed its objects, when it is the first time.
+    fn listed(&self, first: &mut bool) {
+        if std::mem::take(first) && self.synced.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.done.send_replace(true);
+        }
+    }
+
     /// Becomes true once every watch has listed its objects.
     pub(crate) fn synced(&self) -> watch::Receiver<bool> {
         self.done.subscribe()
     }
 }
 
-/// Starts every watch. With no namespaces, each watches the whole cluster; routing documents are watched in the
-/// namespace of the gateway alone.
-pub(crate) fn start(client: &Client, namespaces: &[String], gateway: Option<&str>, sink: &Sink) {
+/// What is watched.
+pub(crate) struct Scope<'a> {
+    /// The namespaces; with none, the whole cluster.
+    pub(crate) namespaces: &'a [String],
+    /// The namespace of the inference gateway, where alone routing documents are watched.
+    pub(crate) gateway: Option<&'a str>,
+    /// Whether HTTPRoutes are watched.
+    pub(crate) http_routes: bool,
+}
+
+/// Starts every watch.
+pub(crate) fn start(client: &Client, scope: &Scope, sink: &Sink) {
+    let &Scope { namespaces, gateway, http_routes } = scope;
     let everywhere = [String::new()];
     let scopes = if namespaces.is_empty() { &everywhere[..] } else { namespaces };
     let mut watches = Vec::new();
@@ -61,6 +86,9 @@ pub(crate) fn start(client: &Client, namespaces: &[String], gateway: Option<&str
         watches.extend(KINDS.iter().map(|kind| (scope.clone(), Source::Primary(kind.primary))));
         watches.extend(ChildKind::ALL.map(|kind| (scope.clone(), Source::Child(kind))));
         watches.push((scope.clone(), Source::Pods));
+        if http_routes {
+            watches.push((scope.clone(), HTTP_ROUTES));
+        }
     }
     let defaults = sink.store.operator_namespace().to_owned();
     if !namespaces.is_empty() && !namespaces.contains(&defaults) {
@@ -96,7 +124,12 @@ async fn watch_one(client: Client, namespace: String, source: Source, sink: Sink
                     (Source::Autoscalers, Sight::autoscaler(&object))
                 }
             };
-            feed_sorted(watcher(api, config), &namespace, &[source, Source::Autoscalers], sort, &sink).await;
+            let feed = Feed { namespace: &namespace, sources: &[source, Source::Autoscalers], sink: &sink };
+            feed.take(watcher(api, config), sort, &mut true).await;
+        }
+        HTTP_ROUTES => {
+            let api = objects(client, &namespace, &child_resource(ChildKind::HttpRoute));
+            watch_where_known(&api, ours, &namespace, &sink).await;
         }
         Source::Child(kind) => {
             let api = objects(client, &namespace, &child_resource(kind));
@@ -110,6 +143,41 @@ async fn watch_one(client: Client, namespace: String, source: Source, sink: Sink
             let api = pods(client, &namespace);
             feed(watcher(api, ours), &namespace, source, &sink).await;
         }
+    }
+}
+
+/// Watches HTTPRoutes as long as the cluster knows them, and looks now and then whether it does.
+async fn watch_where_known(api: &Api<Object>, config: watcher::Config, namespace: &str, sink: &Sink) {
+    let mut first = true;
+    loop {
+        match api.list_metadata(&ListParams::default().limit(1)).await {
+            Ok(_) => {
+                let feed = Feed { namespace, sources: &[HTTP_ROUTES], sink };
+                let sort = |object: Object| (HTTP_ROUTES, object.into());
+                feed.take(watcher(api.clone(), config.clone()), sort, &mut first).await;
+            }
+            Err(kube::Error::Api(status)) if status.code == NOT_FOUND => {
+                // What was there went with its definition.
+                sink.store.begin_relist(HTTP_ROUTES, namespace);
+                (sink.wake)(HTTP_ROUTES, sink.store.end_relist(HTTP_ROUTES, namespace));
+                (sink.wake)(HTTP_ROUTES, sink.store.set_knows_http_routes(false));
+                sink.listed(&mut first);
+            }
+            Err(error) => {
+                sink.metrics.watch_failed(HTTP_ROUTES);
+                tracing::warn!(source = ?HTTP_ROUTES, %error, "it can't be seen whether the cluster knows the kind");
+            }
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Whether a watch failed because its kind is not known.
+fn is_unknown(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == NOT_FOUND,
+        _ => false,
     }
 }
 
@@ -133,50 +201,63 @@ async fn feed<K>(
 ) where
     K: Resource + Into<Sight>,
 {
-    feed_sorted(events, namespace, &[source], |object: K| (source, object.into()), sink).await;
+    let feed = Feed { namespace, sources: &[source], sink };
+    feed.take(events, |object: K| (source, object.into()), &mut true).await;
 }
 
-/// Feeds the objects of one watch to the sources that they belong to.
-async fn feed_sorted<K: Resource>(
-    events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
-    namespace: &str,
-    sources: &[Source],
-    sort: impl Fn(K) -> (Source, Sight),
-    sink: &Sink,
-) {
-    let mut first = true;
-    let mut events = pin!(events.default_backoff());
-    loop {
-        match events.try_next().await {
-            Ok(Some(Event::Init)) => {
-                sources.iter().for_each(|source| sink.store.begin_relist(*source, namespace));
-            }
-            Ok(Some(Event::InitApply(object) | Event::Apply(object))) => {
-                let (name, version) = (ObjectName::of(object.meta()), Object::version(object.meta()));
-                let (source, sight) = sort(object);
-                (sink.wake)(source, sink.store.apply(source, sight));
-                for other in sources.iter().filter(|other| **other != source) {
-                    (sink.wake)(*other, sink.store.delete(*other, &name, version));
+/// Where the objects of one watch go.
+struct Feed<'a> {
+    namespace: &'a str,
+    /// The sources that they belong to.
+    sources: &'a [Source],
+    sink: &'a Sink,
+}
+
+impl Feed<'_> {
+    /// Feeds until the stream ends or, of HTTPRoutes, until the kind is not known any more. `first` holds until all
+    /// objects have been listed once.
+    async fn take<K: Resource>(
+        &self,
+        events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
+        sort: impl Fn(K) -> (Source, Sight),
+        first: &mut bool,
+    ) {
+        let &Self { namespace, sources, sink } = self;
+        let mut events = pin!(events.default_backoff());
+        loop {
+            match events.try_next().await {
+                Ok(Some(Event::Init)) => {
+                    sources.iter().for_each(|source| sink.store.begin_relist(*source, namespace));
                 }
-            }
-            Ok(Some(Event::Delete(object))) => {
-                let (name, version) = (ObjectName::of(object.meta()), Object::version(object.meta()));
-                for source in sources {
-                    (sink.wake)(*source, sink.store.delete(*source, &name, version));
+                Ok(Some(Event::InitApply(object) | Event::Apply(object))) => {
+                    let (name, version) = (ObjectName::of(object.meta()), Object::version(object.meta()));
+                    let (source, sight) = sort(object);
+                    (sink.wake)(source, sink.store.apply(source, sight));
+                    for other in sources.iter().filter(|other| **other != source) {
+                        (sink.wake)(*other, sink.store.delete(*other, &name, version));
+                    }
                 }
-            }
-            Ok(Some(Event::InitDone)) => {
-                for source in sources {
-                    (sink.wake)(*source, sink.store.end_relist(*source, namespace));
+                Ok(Some(Event::Delete(object))) => {
+                    let (name, version) = (ObjectName::of(object.meta()), Object::version(object.meta()));
+                    for source in sources {
+                        (sink.wake)(*source, sink.store.delete(*source, &name, version));
+                    }
                 }
-                if std::mem::take(&mut first) && sink.synced.fetch_sub(1, Ordering::SeqCst) == 1 {
-                    sink.done.send_replace(true);
+                Ok(Some(Event::InitDone)) => {
+                    for source in sources {
+                        (sink.wake)(*source, sink.store.end_relist(*source, namespace));
+                    }
+                    if sources == [HTTP_ROUTES] {
+                        (sink.wake)(HTTP_ROUTES, sink.store.set_knows_http_routes(true));
+                    }
+                    sink.listed(first);
                 }
-            }
-            Ok(None) => return,
-            Err(error) => {
-                sources.iter().take(1).for_each(|source| sink.metrics.watch_failed(*source));
-                tracing::warn!(?sources, %error, "a watch ended and is started again");
+                Ok(None) => return,
+                Err(error) if sources == [HTTP_ROUTES] && is_unknown(&error) => return,
+                Err(error) => {
+                    sources.iter().take(1).for_each(|source| sink.metrics.watch_failed(*source));
+                    tracing::warn!(?sources, %error, "a watch ended and is started again");
+                }
             }
         }
     }

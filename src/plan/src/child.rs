@@ -27,6 +27,8 @@ pub enum ChildKind {
     HorizontalPodAutoscaler,
     /// What the inference gateway knows of an Endpoint. It lies in the gateway's namespace, out of the tenants' reach.
     ConfigMap,
+    /// What a gateway of the user's own does with requests. Not every cluster knows the kind.
+    HttpRoute,
 }
 
 /// The coordinates of a kind in the API.
@@ -49,7 +51,7 @@ const fn coordinates<K: Resource>(plural: &'static str) -> Coordinates {
 }
 
 impl ChildKind {
-    /// Every kind of the Endpoint's own namespace, in the order in which they are applied.
+    /// Every kind of the Endpoint's own namespace that each cluster knows, in the order in which they are applied.
     pub const ALL: [Self; 6] = [
         Self::ServiceAccount,
         Self::NetworkPolicy,
@@ -71,13 +73,20 @@ impl ChildKind {
                 coordinates::<HorizontalPodAutoscaler>("horizontalpodautoscalers")
             }
             Self::ConfigMap => coordinates::<ConfigMap>("configmaps"),
+            Self::HttpRoute => Coordinates {
+                group: "gateway.networking.k8s.io",
+                version: "v1",
+                api_version: "gateway.networking.k8s.io/v1",
+                kind: "HTTPRoute",
+                plural: "httproutes",
+            },
         }
     }
 
     /// Whether an apply onto a stranger's object of the same name could pass without a conflict, so that the object
     /// must be looked up first. The others carry a selector of their own, which always conflicts.
     pub const fn could_adopt_silently(self) -> bool {
-        matches!(self, Self::ServiceAccount | Self::HorizontalPodAutoscaler)
+        matches!(self, Self::ServiceAccount | Self::HorizontalPodAutoscaler | Self::HttpRoute)
     }
 }
 

@@ -7,6 +7,7 @@ pub mod azure;
 mod build;
 mod deployment;
 mod elsewhere;
+mod http_route;
 pub mod keys;
 pub mod load;
 pub mod model_uri;
@@ -25,6 +26,7 @@ use jiff::Timestamp;
 
 pub use self::pod::{Cause, PodFacts};
 use self::rollout::evidence::Evidence;
+use self::routed::Routes;
 pub use self::valid::Refusal;
 use self::valid::Valid;
 use crate::child::{ChildKind, Children, Observed};
@@ -55,6 +57,8 @@ pub struct World {
     pub further: Vec<(ChildKind, Observed)>,
     /// Its routing document.
     pub route: Option<Observed>,
+    /// Whether the cluster knows HTTPRoutes, as far as the settings let the operator look.
+    pub knows_http_routes: bool,
     /// What the gateway measured in the present step of its rollout.
     pub evidence: Option<Evidence>,
     /// What the gateway measures of its callers, when [`load::is_measured`] says that it scales by that.
@@ -147,12 +151,18 @@ fn here(world: &World) -> Plan<EndpointStatus> {
         return progressive::plan(world, valid);
     }
     let mut steps = valid.as_ref().map_or_else(|_| Vec::new(), |valid| steps(valid, world));
-    let (status, events) = status::status(world, valid.as_ref(), &steps);
+    let (mut status, events) = status::status(world, valid.as_ref(), &steps);
+    let mut next = Next::OnChange;
     if let Ok(valid) = &valid {
-        steps.extend(progressive::leftovers(world, valid, &status));
-        steps.extend(routed::whole(world, valid, &status));
+        let routes = Routes::whole(world, valid, &status);
+        steps.extend(routes.steps());
+        if routes.let_go() {
+            steps.extend(progressive::leftovers(world, valid, &status));
+        }
+        next = routes.next();
+        status.url = routes.url();
     }
-    Plan { steps, status, events, next: Next::OnChange }
+    Plan { steps, status, events, next }
 }
 
 /// Refuses to touch an object that belongs to somebody else.

@@ -27,7 +27,7 @@ mod step;
 pub mod subset;
 
 pub use child::{ChildKind, Children, Observed};
-pub use settings::{Gateway, Settings};
+pub use settings::{Gateway, GatewayApi, Settings};
 pub use step::{
     Apply, ArmDelete, ArmPatch, ArmPut, Delete, Event, EventType, ExportStep, FieldManager, Next, Plan, Step,
     WriteKeys,

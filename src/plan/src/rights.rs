@@ -64,7 +64,7 @@ pub fn rights() -> Vec<Right> {
 /// be adopted silently needs `get`.
 fn child(kind: ChildKind) -> Right {
     let verbs: &[&str] = match kind {
-        ChildKind::ServiceAccount | ChildKind::HorizontalPodAutoscaler => {
+        ChildKind::ServiceAccount | ChildKind::HorizontalPodAutoscaler | ChildKind::HttpRoute => {
             &["create", "delete", "get", "list", "patch", "watch"]
         }
         ChildKind::NetworkPolicy
@@ -101,6 +101,11 @@ pub fn cluster_rights() -> Vec<Right> {
         names: &["kube-system"],
         why: "to know the cluster's identity, which the owner tags of resources in Azure name",
     }]
+}
+
+/// The rights for Endpoints behind a gateway of the user's own. They are given only when asked for.
+pub fn http_route_rights() -> Vec<Right> {
+    vec![child(ChildKind::HttpRoute)]
 }
 
 /// The rights for objects that name a Secret, or export into one. They are given only when asked for.

@@ -11,6 +11,16 @@ pub struct Settings {
     pub model_allowed_hosts: Vec<String>,
     /// The inference gateway, if there is one.
     pub gateway: Option<Gateway>,
+    /// Whether the operator may write HTTPRoutes for gateways of the users' own, and what narrows them.
+    pub gateway_api: Option<GatewayApi>,
+}
+
+/// What narrows the HTTPRoutes that the operator writes.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct GatewayApi {
+    /// The domain whose sub-domain `NAMESPACE.DOMAIN` holds the host names of each namespace. Without it, the listeners of
+    /// the Gateways alone decide about host names.
+    pub domain: Option<String>,
 }
 
 /// The inference gateway.

@@ -11,6 +11,7 @@ pub(crate) fn admit(kind: ChildKind, body: &mut Value) {
         ChildKind::Service => service(body),
         ChildKind::PodDisruptionBudget => add(body, "/status", json!({"disruptionsAllowed": 0})),
         ChildKind::HorizontalPodAutoscaler => add(body, "/status", json!({"desiredReplicas": 0})),
+        ChildKind::HttpRoute => http_route(body),
         ChildKind::ServiceAccount | ChildKind::NetworkPolicy | ChildKind::ConfigMap => {}
     }
 }
@@ -23,6 +24,22 @@ fn service(body: &mut Value) {
     add(body, "/spec/ipFamilyPolicy", json!("SingleStack"));
     add(body, "/spec/sessionAffinity", json!("None"));
     add(body, "/status", json!({"loadBalancer": {}}));
+}
+
+fn http_route(body: &mut Value) {
+    let parents = body.pointer_mut("/spec/parentRefs").and_then(Value::as_array_mut);
+    for parent in parents.into_iter().flatten() {
+        add(parent, "/group", json!("gateway.networking.k8s.io"));
+        add(parent, "/kind", json!("Gateway"));
+    }
+    let rules = body.pointer_mut("/spec/rules").and_then(Value::as_array_mut);
+    for rule in rules.into_iter().flatten() {
+        for backend in rule["backendRefs"].as_array_mut().into_iter().flatten() {
+            add(backend, "/group", json!(""));
+            add(backend, "/kind", json!("Service"));
+            add(backend, "/weight", json!(1));
+        }
+    }
 }
 
 fn deployment(body: &mut Value) {

@@ -4,7 +4,7 @@ use api::meta::{EnvironmentVariable, ModelFormat};
 use api::{Endpoint, EndpointSpec, ServingRuntimeSpec};
 use jiff::Timestamp;
 use plan::endpoint::RuntimeFacts;
-use plan::settings::{Gateway, Settings};
+use plan::settings::{Gateway, GatewayApi, Settings};
 use serde_json::{Value, json};
 
 /// The namespace of every fixture.
@@ -31,6 +31,7 @@ pub fn settings() -> Settings {
             domain: Some("models.example".to_owned()),
             capture_stores: vec!["https://telemetry.blob.core.windows.net/captures".to_owned()],
         }),
+        gateway_api: Some(GatewayApi::default()),
     }
 }
 
@@ -206,6 +207,12 @@ impl EndpointFixture {
     /// What a new revision must prove, as in a manifest.
     pub fn analysis(mut self, analysis: &Value) -> Self {
         self.0.spec.rollout.analysis = serde_json::from_value(analysis.clone()).ok();
+        self
+    }
+
+    /// How gateways treat requests, as in a manifest.
+    pub fn routing(mut self, routing: &Value) -> Self {
+        self.0.spec.routing = serde_json::from_value(routing.clone()).ok();
         self
     }
 

@@ -44,6 +44,8 @@ pub struct World {
     pub metric: Option<Result<f64, String>>,
     /// The autoscalers of others.
     pub autoscalers: Vec<Autoscaler>,
+    /// Whether the cluster knows HTTPRoutes.
+    pub knows_http_routes: bool,
     pub(crate) objects: BTreeMap<ChildKind, Object>,
     /// The objects that bear another name than the Endpoint, or lie in another namespace.
     pub(crate) further: BTreeMap<(ChildKind, String), Object>,
@@ -70,6 +72,7 @@ impl World {
             load: None,
             metric: None,
             autoscalers: Vec::new(),
+            knows_http_routes: true,
             objects: BTreeMap::new(),
             further: BTreeMap::new(),
             refused: None,
@@ -88,6 +91,7 @@ impl World {
             children: self.children(),
             further: self.further(),
             route: self.routes().next().map(|body| Observed::from_body(body.clone())),
+            knows_http_routes: self.knows_http_routes,
             evidence: self.evidence.clone(),
             keys: keys::secret(&self.endpoint).map(|_| Ok(self.keys())),
             load: self.load,

@@ -60,6 +60,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if wanted(Part::ControlPlane) {
         tools::ensure_only(&[tools::Module::Kubernetes, tools::Module::Etcd, tools::Module::AzureClients])?;
+        tools::gateway_api::ensure()?;
         step("tests on a real API server", || run(Part::ControlPlane, &[]))?;
     }
     if wanted(Part::Azure) {

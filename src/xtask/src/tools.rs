@@ -8,6 +8,7 @@ use anyhow::Context as _;
 
 use crate::{cache, progress, shell};
 
+pub mod gateway_api;
 pub mod packages;
 
 const KUBERNETES_VERSION: &str = "v1.35.4";

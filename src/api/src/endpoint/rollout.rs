@@ -118,8 +118,9 @@ pub struct RolloutStep {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 99))]
     pub traffic: Option<i32>,
-    /// The share of requests of which the new revision gets a copy, in percent; its answers reach nobody. They are
-    /// compared with those of the revision before.
+    /// The share of requests of which the new revision gets a copy, in percent; its answers reach nobody. The inference
+    /// gateway compares them with those of the revision before; a gateway of your own (`routing.gatewayApi`) throws them
+    /// away, and needs the Gateway API 1.3 or newer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub mirror: Option<i32>,

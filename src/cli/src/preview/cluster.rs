@@ -9,7 +9,7 @@ use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, ResourceExt as _};
 use plan::azure::{Export, SecretFacts};
-use plan::{ChildKind, Children, Gateway, Observed, Settings};
+use plan::{ChildKind, Children, Gateway, GatewayApi, Observed, Settings};
 use serde_json::{Value, json};
 
 use super::{NO_CLUSTER, Scene, documents, local};
@@ -55,6 +55,8 @@ pub(super) async fn scene(
             domain: argument("gateway-domain"),
             capture_stores: listed(&argument("gateway-capture-store").unwrap_or_default()),
         }),
+        gateway_api: (argument("gateway-api").as_deref() == Some("true"))
+            .then(|| GatewayApi { domain: argument("gateway-api-domain") }),
     };
     let configured = operator.as_ref().and_then(subscription);
     Ok(Scene {
@@ -216,18 +218,30 @@ pub(super) async fn export_digest(
     Ok(found.and_then(|metadata| metadata.annotations().get(APPLIED_ANNOTATION).cloned()))
 }
 
-/// What the operator has on the cluster for an Endpoint: what bears its name, what bears another, and its routing
-/// document.
-pub(super) async fn children(
+/// What the operator has on the cluster for an Endpoint.
+#[derive(Default)]
+pub(super) struct Owned {
+    /// What bears its name.
+    pub(super) children: Children,
+    /// What bears another.
+    pub(super) further: Vec<(ChildKind, Observed)>,
+    /// Its routing document.
+    pub(super) route: Option<Observed>,
+    /// Whether the cluster knows HTTPRoutes.
+    pub(super) knows_http_routes: bool,
+}
+
+/// What the operator has on the cluster for an Endpoint.
+pub(super) async fn owned(
     cluster: &Cluster,
     endpoint: &Value,
-    gateway: Option<&Gateway>,
-) -> Result<(Children, Vec<(ChildKind, Observed)>, Option<Observed>), Failure> {
+    settings: &Settings,
+) -> Result<Owned, Failure> {
     let (namespace, name) = (documents::namespace(endpoint), documents::name(endpoint));
     let (mut children, mut further) = (Children::new(), Vec::new());
     for kind in ChildKind::ALL {
         let selector = format!("{ENDPOINT_LABEL}={name}");
-        for seen in labelled(cluster, kind, namespace, &selector).await? {
+        for seen in labelled(cluster, kind, namespace, &selector).await?.unwrap_or_default() {
             if seen.body["metadata"]["name"] == *name {
                 children.insert(kind, seen);
             } else {
@@ -235,22 +249,30 @@ pub(super) async fn children(
             }
         }
     }
+    let mut knows_http_routes = false;
+    if settings.gateway_api.is_some() {
+        let selector = format!("{ENDPOINT_LABEL}={name}");
+        let routes = labelled(cluster, ChildKind::HttpRoute, namespace, &selector).await?;
+        knows_http_routes = routes.is_some();
+        let own = routes.unwrap_or_default().into_iter().find(|it| it.body["metadata"]["name"] == *name);
+        children.extend(own.map(|own| (ChildKind::HttpRoute, own)));
+    }
     let mut route = None;
-    if let Some(gateway) = gateway {
+    if let Some(gateway) = &settings.gateway {
         let selector = format!("{ENDPOINT_LABEL}={name},{ENDPOINT_NAMESPACE_LABEL}={namespace}");
         let routes = labelled(cluster, ChildKind::ConfigMap, &gateway.namespace, &selector).await?;
-        route = routes.into_iter().next();
+        route = routes.into_iter().flatten().next();
     }
-    Ok((children, further, route))
+    Ok(Owned { children, further, route, knows_http_routes })
 }
 
-/// The objects of a kind with labels.
+/// The objects of a kind with labels; nothing when the cluster does not know the kind.
 async fn labelled(
     cluster: &Cluster,
     kind: ChildKind,
     namespace: &str,
     selector: &str,
-) -> Result<Vec<Observed>, Failure> {
+) -> Result<Option<Vec<Observed>>, Failure> {
     let coordinates = kind.coordinates();
     let kind_of = GroupVersionKind::gvk(coordinates.group, coordinates.version, coordinates.kind);
     let resource = ApiResource::from_gvk_with_plural(&kind_of, coordinates.plural);
@@ -262,5 +284,9 @@ async fn labelled(
         body["kind"] = coordinates.kind.into();
         Ok(Observed::from_body(body))
     };
-    found.map_err(|problem| failed(&problem))?.items.into_iter().map(body).collect()
+    match found {
+        Ok(found) => found.items.into_iter().map(body).collect::<Result<_, _>>().map(Some),
+        Err(Problem::NotFound(_)) => Ok(None),
+        Err(problem) => Err(failed(&problem)),
+    }
 }

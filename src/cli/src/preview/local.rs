@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 
 use api::endpoint::ResolvedModel;
 use api::{Endpoint, ServingRuntimeSpec};
+use plan::Step;
 use plan::azure::{Facts, Outcome, Read, Refusal, Sight};
 use plan::endpoint::{RuntimeFacts, World, model_uri, plan};
-use plan::{Children, Step};
 use serde_json::{Value, json};
 
 use super::report::ObjectReport;
@@ -39,17 +39,18 @@ pub(super) async fn steps(
         }
     };
     let is_azure = endpoint.spec.target.type_.is_azure();
-    let (children, further, route) = match &scene.cluster {
-        Some(cluster) => cluster::children(cluster, &object, scene.settings.gateway.as_ref()).await?,
-        None => (Children::new(), Vec::new(), None),
+    let owned = match &scene.cluster {
+        Some(cluster) => cluster::owned(cluster, &object, &scene.settings).await?,
+        None => cluster::Owned { knows_http_routes: true, ..cluster::Owned::default() },
     };
     let keys = keys::of(scene, &endpoint, &object, report).await?.map(Ok);
     let world = World {
         now: scene.now,
         runtimes: runtimes(scene, &endpoint, report),
-        children,
-        further,
-        route,
+        children: owned.children,
+        further: owned.further,
+        route: owned.route,
+        knows_http_routes: owned.knows_http_routes,
         evidence: None,
         load: None,
         metric: None,

@@ -69,6 +69,7 @@ pub(crate) async fn decide(
         now: Timestamp::now(),
         further,
         route: routes.into_iter().next().map(|(kind, object)| seen(kind, object)).transpose()?,
+        knows_http_routes: store.knows_http_routes(),
         evidence: context.gateway.evidence(&endpoint).await,
         keys,
         load: context.gateway.load(&endpoint).await,
@@ -182,7 +183,7 @@ fn autoscalers(store: &Store, name: &ObjectName, further: &[(ChildKind, Observed
 
 fn children(store: &Store, name: &ObjectName) -> anyhow::Result<Children> {
     let mut children = Children::new();
-    for kind in ChildKind::ALL {
+    for kind in ChildKind::ALL.into_iter().chain([ChildKind::HttpRoute]) {
         if let Some(object) = store.object(Source::Child(kind), name)? {
             children.insert(kind, seen(kind, object)?);
         }

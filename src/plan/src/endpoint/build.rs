@@ -28,6 +28,7 @@ use super::valid::{ModelSource, Replicas, Valid};
 use crate::child::{ChildKind, Observed};
 use crate::digest;
 
+pub(super) mod http_route;
 mod pod_template;
 pub(super) mod route;
 

@@ -126,7 +126,8 @@ fn serves_here(world: &World) -> bool {
     status::serving(&DeploymentFacts::new(world), &world.pods).holds
 }
 
-/// Everything of this Endpoint on this cluster, the autoscaler before what it scales and the pods before their address.
+/// Everything of this Endpoint on this cluster: what routes to it first, the autoscaler before what it scales, and the
+/// pods before their address.
 fn removals(world: &World) -> Vec<Step> {
     let metadata = &world.endpoint.metadata;
     let is_ours = |kind: &ChildKind| {
@@ -134,7 +135,8 @@ fn removals(world: &World) -> Vec<Step> {
         let controller = seen.controller.as_ref();
         !seen.deleting && controller.is_some_and(|it| Some(&it.uid) == metadata.uid.as_ref())
     };
-    let present = ChildKind::ALL.into_iter().rev().filter(|kind| world.children.contains_key(kind));
+    let all = std::iter::once(ChildKind::HttpRoute).chain(ChildKind::ALL.into_iter().rev());
+    let present = all.filter(|kind| world.children.contains_key(kind));
     present
         .filter(is_ours)
         .map(|kind| {
@@ -207,7 +209,12 @@ pub(super) fn held(world: &World, mut plan: Plan<EndpointStatus>) -> Plan<Endpoi
     let Endpoint { metadata, spec, status: old } = &world.endpoint;
     let old = old.clone().unwrap_or_default();
     let mut steps = world.azure.as_ref().map(|outcome| outcome.proposed.clone()).unwrap_or_default();
-    steps.extend(plan.steps.iter().filter(|step| matches!(step, Step::Apply(_) | Step::Delete(_) | Step::WriteKeys(_))).cloned());
+    steps.extend(
+        plan.steps
+            .iter()
+            .filter(|step| matches!(step, Step::Apply(_) | Step::Delete(_) | Step::WriteKeys(_)))
+            .cloned(),
+    );
     plan.steps.clear();
     let paused = spec.management.mode == ManagementMode::Paused;
     if !paused {

@@ -106,7 +106,8 @@ impl<'a> Scaler<'a> {
     fn next(&self, old: ScalingStatus) -> ScalingStatus {
         let Some(asked) = self.asked(old.replicas) else { return old };
         if old.replicas == 0 {
-            let wakes = self.load.is_some_and(|load| !load.is_idle()) || self.metric.is_some_and(|it| it > 0.0);
+            let wakes =
+                self.load.is_some_and(|load| !load.is_idle()) || self.metric.is_some_and(|it| it > 0.0);
             return if wakes { set(self.min.max(1), "there is work again") } else { old };
         }
         let idle_since = self.idle_since(&old);
@@ -177,7 +178,8 @@ impl<'a> Scaler<'a> {
             self.load.map(|load| now * load.p95_latency.unwrap_or(0.0) * 1000.0 / f64::from(target))
         });
         let by_query = self.target.query.as_ref().map(|query| Some(self.metric? / query.per_replica));
-        let sources: Vec<Option<f64>> = [by_concurrency, by_latency, by_query].into_iter().flatten().collect();
+        let sources: Vec<Option<f64>> =
+            [by_concurrency, by_latency, by_query].into_iter().flatten().collect();
         let asked = sources.iter().flatten().map(|wanted| self.rounded(*wanted, replicas)).max()?;
         // What is not known may be the one that asks for most.
         Some(if sources.contains(&None) { asked.max(replicas) } else { asked })

@@ -9,10 +9,12 @@ use api::{EndpointStatus, Reason};
 use super::build::Speech;
 use super::build::route::RoutedRevision;
 use super::deployment::{DeploymentFacts, Presence};
+use super::http_route::Standing;
 use super::rollout::state::{Advanced, Facts, RevisionFacts, advance};
+use super::routed::Routes;
 use super::status::{self, Outcome, Scene, Verdict};
 use super::valid::{Replicas, Valid};
-use super::{World, apply, apply_over, build, is_predecessor, reason_to_apply, routed, story};
+use super::{World, apply, apply_over, build, is_predecessor, reason_to_apply, story};
 use crate::child::{ChildKind, Observed};
 use crate::condition;
 use crate::step::{Apply, Delete, FieldManager, Next, Plan, Step};
@@ -42,11 +44,13 @@ pub(super) fn plan(world: &World, valid: &Valid) -> Plan<EndpointStatus> {
         replicas: scenery.full(&old_rollout.stable),
         action: annotations.and_then(|it| it.get(ROLLOUT_ACTION_ANNOTATION)).map(String::as_str),
         evidence: world.evidence.as_ref(),
+        awaits: &|rollout| scenery.routes(rollout).awaited(),
         old: &old_rollout,
     });
-    let steps = scenery.steps(&advanced);
-    let next = scenery.next(&advanced);
-    let (status, mut events) = scenery.status(&advanced, &steps, &old);
+    let routes = scenery.routes(&advanced.status);
+    let steps = scenery.steps(&advanced, &routes);
+    let next = scenery.next(&advanced, &routes);
+    let (status, mut events) = scenery.status(&advanced, &routes, &steps, &old);
     events.extend(advanced.events);
     Plan { steps, status, events, next }
 }
@@ -126,7 +130,7 @@ impl<'a> Scenery<'a> {
         }
     }
 
-    fn steps(&self, advanced: &Advanced) -> Vec<Step> {
+    fn steps(&self, advanced: &Advanced, routes: &Routes) -> Vec<Step> {
         let rollout = &advanced.status;
         let mut steps = self.removed_autoscaler();
         let selected = Some(rollout.stable.as_str()).filter(|it| self.deployments.contains_key(*it));
@@ -135,15 +139,17 @@ impl<'a> Scenery<'a> {
             .into_iter()
             .partition(|(kind, _)| *kind == ChildKind::Service);
         steps.extend(others.into_iter().filter_map(|(kind, body)| self.keep(kind, self.valid.name, body)));
-        steps.extend(self.pods(advanced));
+        steps.extend(self.pods(advanced, routes));
         // Requests move once the pods behind their new address are as wanted.
         steps.extend(service.into_iter().filter_map(|(kind, body)| self.keep(kind, self.valid.name, body)));
-        steps.extend(self.route(rollout));
+        steps.extend(routes.steps());
         let scaled = self.revisions.get(&rollout.stable).map_or(self.wanted.as_str(), |it| &it.deployment);
         if let Some((kind, body)) = build::autoscaler(self.valid, scaled) {
             steps.extend(self.keep(kind, self.valid.name, body));
         }
-        steps.extend(self.forgotten(rollout));
+        if routes.let_go() {
+            steps.extend(self.forgotten(rollout));
+        }
         steps
     }
 
@@ -172,7 +178,7 @@ impl<'a> Scenery<'a> {
     }
 
     /// The Deployments and the addresses of the revisions, with the numbers of their pods.
-    fn pods(&self, advanced: &Advanced) -> Vec<Step> {
+    fn pods(&self, advanced: &Advanced, routes: &Routes) -> Vec<Step> {
         let rollout = &advanced.status;
         let mut steps = Vec::new();
         let runs_wanted = rollout.stable == self.wanted || rollout.candidate.as_ref() == Some(&self.wanted);
@@ -197,7 +203,7 @@ impl<'a> Scenery<'a> {
             ));
             steps.extend(replicas.and_then(|replicas| self.scaled(revision, replicas)));
         }
-        if self.retires(rollout).is_zero() {
+        if routes.let_go() && self.retires(rollout).is_zero() {
             for (revision, facts) in &self.revisions {
                 let is_needed = *revision == rollout.stable || rollout.candidate.as_ref() == Some(revision);
                 if !is_needed && facts.wanted > 0 {
@@ -259,19 +265,21 @@ impl<'a> Scenery<'a> {
         Duration::from_secs(delay.unwrap_or_default()).saturating_sub(elapsed)
     }
 
-    fn next(&self, advanced: &Advanced) -> Next {
-        let waits = self.retires(&advanced.status);
+    fn next(&self, advanced: &Advanced, routes: &Routes) -> Next {
+        let waits = routes.awaited().unwrap_or_else(|| self.retires(&advanced.status));
+        let next = super::elsewhere::sooner(advanced.next, routes.next());
         let rollout = &advanced.status;
         let has_pods = |(name, facts): (&String, &RevisionFacts)| {
             *name != rollout.stable && rollout.candidate.as_ref() != Some(name) && facts.wanted > 0
         };
         if waits.is_zero() || !self.revisions.iter().any(has_pods) {
-            return advanced.next;
+            return next;
         }
-        super::elsewhere::sooner(advanced.next, Next::After(waits))
+        super::elsewhere::sooner(next, Next::After(waits))
     }
 
-    fn route(&self, rollout: &RolloutStatus) -> Option<Step> {
+    /// What routes requests, by where a rollout stands.
+    fn routes<'s>(&'s self, rollout: &'s RolloutStatus) -> Routes<'s> {
         let (stable, candidate) = build::route::shares(rollout);
         let routed = |name: &str, weight: i32| RoutedRevision {
             name: name.to_owned(),
@@ -283,7 +291,7 @@ impl<'a> Scenery<'a> {
         let mut revisions = vec![routed(&rollout.stable, stable)];
         revisions.extend(rollout.candidate.as_deref().map(|it| routed(it, candidate)));
         let mirror = rollout.candidate.as_deref().zip(rollout.mirror.filter(|mirror| *mirror > 0));
-        routed::write(self.world, self.valid, &revisions, mirror)
+        Routes::new(self.world, self.valid, revisions, mirror)
     }
 
     /// Revisions that are older than those that are kept.
@@ -322,14 +330,22 @@ impl<'a> Scenery<'a> {
     fn status(
         &self,
         advanced: &Advanced,
+        routes: &Routes,
         steps: &[Step],
         old: &EndpointStatus,
     ) -> (EndpointStatus, Vec<crate::step::Event>) {
         let mut rollout = advanced.status.clone();
         let seen = self.deployments.get(&rollout.stable).copied();
         let stable = seen.map_or_else(DeploymentFacts::default, |it| DeploymentFacts::of(self.world, it));
-        rollout.message = story::tell(&rollout, &self.world.endpoint.spec.rollout, &self.revisions);
+        let standing = routes.standing();
+        let waits = standing.filter(|it| !it.is_in_force()).and_then(Standing::trouble);
+        let facts = story::Facts { revisions: &self.revisions, waits: waits.as_deref() };
+        rollout.message = story::tell(&rollout, &self.world.endpoint.spec.rollout, &facts);
         let outcome = self.outcome(&rollout, steps, &stable);
+        let outcome = match standing {
+            Some(standing) => standing.judge(outcome),
+            None => outcome,
+        };
         let mut statements = status::statements(&outcome, &stable, &self.world.pods);
         statements.retain(|it| {
             it.type_ != api::meta::ConditionType::Stalled || outcome.verdict == Verdict::Stalled
@@ -344,7 +360,7 @@ impl<'a> Scenery<'a> {
         let status = EndpointStatus {
             observed_generation: generation,
             conditions: condition::merge(&old.conditions, &statements, generation, self.world.now),
-            url: Some(self.valid.url()),
+            url: routes.url(),
             replicas: Some(total(|it| it.replicas)),
             ready_replicas: Some(total(|it| it.available)),
             selector: Some(format!("{ENDPOINT_LABEL}={}", self.valid.name)),

@@ -7,6 +7,7 @@ use api::{EndpointStatus, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::deployment::{DeploymentFacts, Presence};
+use super::http_route::{self, Standing};
 use super::valid::{Refusal, Valid};
 use super::{Cause, PodFacts, World, build, model_uri};
 use crate::child::{ChildKind, Observed};
@@ -33,7 +34,11 @@ pub(super) fn status(
         Ok(valid) => {
             let seen = world.children.get(&ChildKind::Deployment);
             let revision = revision.as_deref();
-            outcome(&Scene { world, valid, steps, deployment: &deployment, seen, revision })
+            let said = outcome(&Scene { world, valid, steps, deployment: &deployment, seen, revision });
+            match valid.own_gateway {
+                Some(own) => Standing::new(world, valid, own, &http_route::whole(valid, own)).judge(said),
+                None => said,
+            }
         }
     };
     let statements = statements(&outcome, &deployment, &world.pods);
@@ -42,7 +47,7 @@ pub(super) fn status(
     let status = EndpointStatus {
         observed_generation: generation,
         conditions: condition::merge(&old.conditions, &statements, generation, world.now),
-        url: valid.map_or(old.url, |valid| Some(valid.url())),
+        url: valid.map_or(old.url, Valid::url),
         replicas: Some(deployment.replicas),
         ready_replicas: Some(deployment.ready),
         selector: world.endpoint.metadata.name.as_ref().map(|name| format!("{ENDPOINT_LABEL}={name}")),

@@ -5,12 +5,16 @@ use api::endpoint::{CheckOutcome, PauseCause, Rollout, RolloutPhase, RolloutStat
 
 use super::rollout::state::RevisionFacts;
 
+/// What the story is told by.
+pub(super) struct Facts<'a> {
+    /// The revisions that have a Deployment.
+    pub(super) revisions: &'a BTreeMap<String, RevisionFacts>,
+    /// Why the shares are not in force yet.
+    pub(super) waits: Option<&'a str>,
+}
+
 /// The rollout in a sentence or two.
-pub(super) fn tell(
-    status: &RolloutStatus,
-    rollout: &Rollout,
-    revisions: &BTreeMap<String, RevisionFacts>,
-) -> String {
+pub(super) fn tell(status: &RolloutStatus, rollout: &Rollout, facts: &Facts) -> String {
     let stable = &status.stable;
     let mut text = match (&status.candidate, status.phase) {
         (None, RolloutPhase::RolledBack) => {
@@ -19,7 +23,7 @@ pub(super) fn tell(
             format!("{}Revision {stable} answers all requests", what.unwrap_or_default())
         }
         (None, _) => format!("revision {stable} answers all requests"),
-        (Some(candidate), _) => under_way(status, rollout, candidate, revisions),
+        (Some(candidate), _) => under_way(status, rollout, candidate, facts),
     };
     if let Some(refused) = &status.action_refused {
         text += &format!(". The last word of a person was refused: {refused}");
@@ -28,12 +32,7 @@ pub(super) fn tell(
     text
 }
 
-fn under_way(
-    status: &RolloutStatus,
-    rollout: &Rollout,
-    candidate: &str,
-    revisions: &BTreeMap<String, RevisionFacts>,
-) -> String {
+fn under_way(status: &RolloutStatus, rollout: &Rollout, candidate: &str, facts: &Facts) -> String {
     let steps = if status.direct { &[][..] } else { rollout.steps.as_slice() };
     let number = status.step.unwrap_or(1);
     let place = usize::try_from(number).unwrap_or(1).saturating_sub(1);
@@ -52,7 +51,14 @@ fn under_way(
         let who = "whoever may patch this Endpoint says resume, skip-step, promote or abort";
         return format!("revision {candidate} waits in {head}: {why}; {who}");
     }
-    let answering = revisions.get(candidate).map_or(0, |it| it.available);
+    let answering = facts.revisions.get(candidate).map_or(0, |it| it.available);
+    let are_set = |step: &RolloutStep| {
+        let traffic = step.traffic.is_none_or(|share| status.traffic == Some(share));
+        traffic && step.mirror.is_none_or(|share| status.mirror == Some(share))
+    };
+    if let Some(waits) = facts.waits.filter(|_| answering > 0 && current.is_some_and(are_set)) {
+        return format!("revision {candidate} waits for {head}: {waits}");
+    }
     if status.step_since.is_none() {
         return format!("revision {candidate} starts its pods for {head}: {answering} answer so far");
     }

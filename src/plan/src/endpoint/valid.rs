@@ -1,7 +1,7 @@
 //! An Endpoint parsed into a form that can't be invalid, or the sentence that says why it can't.
 use std::collections::BTreeMap;
 
-use api::endpoint::{Auth, Capture, Resources, RolloutStrategy, Routing, ScalingBehavior};
+use api::endpoint::{Auth, Capture, GatewayApi, Resources, RolloutStrategy, Routing, ScalingBehavior};
 use api::meta::{EnvironmentVariable, ModelFormat};
 use api::{EndpointSpec, Reason, ServingRuntimeSpec};
 
@@ -39,6 +39,8 @@ pub(super) struct Valid<'a> {
     pub(super) progress_deadline_seconds: i32,
     /// The inference gateway, when requests come through it.
     pub(super) gateway: Option<&'a Gateway>,
+    /// The gateway of the user's own, when requests come through it.
+    pub(super) own_gateway: Option<&'a GatewayApi>,
     /// What decides about requests.
     pub(super) traffic: Traffic<'a>,
     pub(super) settings: &'a Settings,
@@ -86,12 +88,23 @@ impl ModelSource<'_> {
 }
 
 impl Valid<'_> {
-    /// The address that answers requests: the gateway's when they come through it, else the Service's.
-    pub(super) fn url(&self) -> String {
+    /// The address that answers requests: the gateway's when they come through it, else the Service's. Where a gateway of
+    /// the user's own has its address, only the user knows.
+    pub(super) fn url(&self) -> Option<String> {
         let path = self.inference_path();
-        match self.gateway {
-            Some(gateway) => format!("{}/endpoints/{}/{}{path}", gateway.url, self.namespace, self.name),
-            None => format!("http://{}.{}.svc{path}", self.name, self.namespace),
+        let shared = |root: &str| format!("{root}/endpoints/{}/{}{path}", self.namespace, self.name);
+        let Some(own) = self.own_gateway else {
+            return Some(match self.gateway {
+                Some(gateway) => shared(&gateway.url),
+                None => format!("http://{}.{}.svc{path}", self.name, self.namespace),
+            });
+        };
+        let host = self.traffic.routing.and_then(|routing| routing.hosts.first());
+        match (&own.url, host) {
+            (Some(root), None) => Some(shared(root)),
+            (Some(root), Some(_)) => Some(format!("{root}{path}")),
+            (None, Some(host)) => Some(format!("http://{host}{path}")),
+            (None, None) => None,
         }
     }
 
@@ -114,9 +127,15 @@ pub(super) struct Container<'a> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Replicas {
     Fixed(i32),
-    Range { min: i32, max: i32, cpu_utilization: i32 },
+    Range {
+        min: i32,
+        max: i32,
+        cpu_utilization: i32,
+    },
     /// An autoscaler of somebody else's sets the number.
-    Elsewhere { min: i32 },
+    Elsewhere {
+        min: i32,
+    },
 }
 
 impl Replicas {
@@ -140,7 +159,8 @@ pub(super) fn validate(world: &World) -> Result<Valid<'_>, Refusal> {
     let runtime = runtime(world, spec, namespace)?;
     let (requests, limits) = amounts(&spec.resources)?;
     let (uri, digest) = model(world)?;
-    let gateway = gateway(world, spec, namespace)?;
+    let own_gateway = own_gateway(world, spec, namespace)?;
+    let gateway = if own_gateway.is_some() { None } else { gateway(world, spec, namespace)? };
     let valid = Valid {
         name: world.endpoint.metadata.name.as_deref().unwrap_or_default(),
         namespace,
@@ -159,6 +179,7 @@ pub(super) fn validate(world: &World) -> Result<Valid<'_>, Refusal> {
         strategy: spec.rollout.strategy,
         progress_deadline_seconds: spec.rollout.progress_deadline_seconds,
         gateway,
+        own_gateway,
         traffic: Traffic {
             auth: spec.auth.as_ref(),
             routing: spec.routing.as_ref(),
@@ -167,7 +188,7 @@ pub(super) fn validate(world: &World) -> Result<Valid<'_>, Refusal> {
         },
         settings: &world.settings,
     };
-    if valid.url().len() > URL_LIMIT {
+    if valid.url().is_some_and(|url| url.len() > URL_LIMIT) {
         let message = format!(
             "the address made from the ServingRuntime's inferencePath is longer than {URL_LIMIT} characters: shorten spec.inferencePath of ServingRuntime {}",
             runtime.name
@@ -198,18 +219,7 @@ fn gateway<'a>(
         );
         return Err(Refusal { reason, message });
     };
-    let hosts = spec.routing.as_ref().map(|routing| routing.hosts.as_slice()).unwrap_or_default();
-    for host in hosts {
-        let end = gateway.domain.as_ref().map(|domain| format!(".{namespace}.{domain}"));
-        if end.as_ref().is_none_or(|end| !host.ends_with(end.as_str())) {
-            let allowed = end.map_or_else(
-                || "the chart gives none to anybody (gateway.domain)".to_owned(),
-                |end| format!("those of this namespace end in {end}"),
-            );
-            let message = format!("spec.routing.hosts may not name {host}: {allowed}");
-            return Err(Refusal { reason: Reason::Invalid, message });
-        }
-    }
+    hosts(spec, namespace, gateway.domain.as_deref())?;
     if let Some(capture) = &spec.capture {
         let within = |store: &&String| {
             let store = store.trim_end_matches('/');
@@ -229,6 +239,51 @@ fn gateway<'a>(
         }
     }
     Ok(Some(gateway))
+}
+
+/// The gateway of the user's own, when the spec names one.
+fn own_gateway<'a>(
+    world: &'a World,
+    spec: &'a EndpointSpec,
+    namespace: &str,
+) -> Result<Option<&'a GatewayApi>, Refusal> {
+    let Some(own) = spec.routing.as_ref().and_then(|routing| routing.gateway_api.as_ref()) else {
+        return Ok(None);
+    };
+    let missing = |what: &str| {
+        let message = format!("spec.routing.gatewayApi needs {what}, or remove the field");
+        Refusal { reason: Reason::GatewayApiNeeded, message }
+    };
+    let Some(settings) = &world.settings.gateway_api else {
+        return Err(missing(
+            "the operator's right to write HTTPRoutes: install the chart with gatewayApi.enabled=true",
+        ));
+    };
+    if !world.knows_http_routes {
+        return Err(missing(
+            "a kind that this cluster does not know: install the Gateway API's standard channel CRDs (HTTPRoute gateway.networking.k8s.io/v1)",
+        ));
+    }
+    // The operator writes in its own name what a tenant may be barred from writing. The Gateway's owner decides who may
+    // attach which host name; where that is not enough, the chart narrows it.
+    if settings.domain.is_some() {
+        hosts(spec, namespace, settings.domain.as_deref())?;
+    }
+    Ok(Some(own))
+}
+
+/// Refuses host names beyond those that a domain gives to a namespace.
+fn hosts(spec: &EndpointSpec, namespace: &str, domain: Option<&str>) -> Result<(), Refusal> {
+    let hosts = spec.routing.as_ref().map(|routing| routing.hosts.as_slice()).unwrap_or_default();
+    let end = domain.map(|domain| format!(".{namespace}.{domain}"));
+    let is_beyond = |host: &&String| end.as_ref().is_none_or(|end| !host.ends_with(end.as_str()));
+    let Some(host) = hosts.iter().find(is_beyond) else { return Ok(()) };
+    let allowed = end.as_ref().map_or_else(
+        || "the chart gives none to anybody (gateway.domain)".to_owned(),
+        |end| format!("those of this namespace end in {end}"),
+    );
+    let message = format!("spec.routing.hosts may not name {host}: {allowed}");
+    Err(Refusal { reason: Reason::Invalid, message })
 }
 
 /// Where the model lies, and the digest that its registration gives.

@@ -1,7 +1,10 @@
 //! The chart's RBAC, made of the rights that the controllers declare.
 use std::fmt::Write as _;
 
-use plan::rights::{Right, cluster_rights, config_map_rights, key_rights, own_namespace_rights, rights, secret_rights};
+use plan::rights::{
+    Right, cluster_rights, config_map_rights, http_route_rights, key_rights, own_namespace_rights, rights,
+    secret_rights,
+};
 
 use super::Output;
 use super::crds::Kind;
@@ -32,6 +35,9 @@ rules:
   {{- end }}
   {{- if $.Values.azure.configMaps }}
   {{- include "mlops-operator.configMapRules" $ | nindent 2 }}
+  {{- end }}
+  {{- if $.Values.gatewayApi.enabled }}
+  {{- include "mlops-operator.httpRouteRules" $ | nindent 2 }}
   {{- end }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -71,6 +77,9 @@ rules:
   {{- end }}
   {{- if .Values.azure.configMaps }}
   {{- include "mlops-operator.configMapRules" . | nindent 2 }}
+  {{- end }}
+  {{- if .Values.gatewayApi.enabled }}
+  {{- include "mlops-operator.httpRouteRules" . | nindent 2 }}
   {{- end }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -156,6 +165,7 @@ pub(super) fn output(kinds: &[Kind]) -> Output {
         define("secretRules", &operator_rules(&secret_rights())),
         define("keyRules", &operator_rules(&key_rights())),
         define("configMapRules", &operator_rules(&config_map_rights())),
+        define("httpRouteRules", &operator_rules(&http_route_rights())),
         define("leaseRules", &operator_rules(&own_namespace_rights())),
         define("defaultRuntimeRules", &operator_rules(&defaults)),
         define("viewRules", &rule(&read_resources(kinds), &["get", "list", "watch"])),

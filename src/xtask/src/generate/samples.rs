@@ -22,7 +22,7 @@ struct Sample {
     manifest: &'static str,
 }
 
-const SAMPLES: [Sample; 6] = [
+const SAMPLES: [Sample; 7] = [
     Sample {
         file: "endpoint.yaml",
         head: "Serves an ONNX model over HTTP. `cargo xtask demo` serves the model's file at this address; \
@@ -116,6 +116,44 @@ spec:
       maxP95LatencyRatio: 1.2
       maxPredictionDisagreement: 0.05
     onFailure: Rollback
+",
+    },
+    Sample {
+        file: "endpoint-gateway-api.yaml",
+        head: "Lets a gateway of your own split the requests: the operator writes an HTTPRoute for it. Needs the Gateway \
+            API's standard channel, the chart with `gatewayApi.enabled=true` and, to judge, with `prometheusUrl`.",
+        manifest: r"apiVersion: mlops-operator.dev/v1alpha1
+kind: Endpoint
+metadata:
+  name: breast-cancer-routed
+spec:
+  model:
+    uri: http://models.default.svc/model-v1.onnx
+    digest: sha256:@model-v1.onnx@
+    format: ONNX
+  scaling:
+    replicas: 2
+  routing:
+    gatewayApi:
+      parentRef:
+        name: public
+        namespace: gateways
+        sectionName: https
+      url: https://models.example.com
+  rollout:
+    strategy: Canary
+    steps:
+      - mirror: 20
+        hold: 5m
+      - traffic: 10
+        hold: 5m
+      - traffic: 50
+        hold: 10m
+    analysis:
+      queries:
+        - name: errors
+          query: sum(rate(gateway_requests_total{service='$revision',code=~'5..'}[2m])) or vector(0)
+          max: 0.1
 ",
     },
     Sample {

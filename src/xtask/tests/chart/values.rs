@@ -137,6 +137,8 @@ fn gateway_cases() -> Vec<Case> {
         case("gateway.url", "https://models.example", Adds("--gateway-url=https://models.example\n")),
         case("gateway.domain", "models.example", Adds("--gateway-domain=models.example")),
         case("endpointKeys.enabled", true, Adds("to make the keys of Endpoints, and to read those that")),
+        case("gatewayApi.enabled", true, Adds("resources: [\"httproutes\"]")),
+        case("gatewayApi.domain", "models.example", Adds("--gateway-api-domain=models.example")),
         case("prometheusUrl", "http://prometheus:9090", Adds("--prometheus-url=http://prometheus:9090")),
         case(
             "gateway.capture.stores",
@@ -264,6 +266,9 @@ fn values(case: &Case) -> Value {
         }
         _ => {}
     }
+    if case.path == "gatewayApi.domain" {
+        values["gatewayApi"]["enabled"] = json!(true);
+    }
     if case.path.starts_with("gateway.autoscaling.") {
         values["gateway"]["autoscaling"]["enabled"] = json!(true);
     }
@@ -317,6 +322,21 @@ fn every_value_acts() {
             }
         }
     }
+}
+
+#[test]
+fn http_routes_are_watched_and_written_only_where_the_values_say_so() {
+    let enabled = json!({"gatewayApi": {"enabled": true}});
+    for (values, wanted) in [(json!({}), false), (enabled, true)] {
+        let text = render("mlops-operator", &values, &[]).unwrap();
+        assert_eq!(text.contains("- --gateway-api=true"), wanted);
+        assert_eq!(text.contains("resources: [\"httproutes\"]"), wanted);
+    }
+    let few = json!({"gatewayApi": {"enabled": true}, "watchNamespaces": ["a", "b"]});
+    assert_eq!(
+        render("mlops-operator", &few, &[]).unwrap().matches("resources: [\"httproutes\"]").count(),
+        2
+    );
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub(in crate::endpoint) struct Facts<'a> {
     pub(in crate::endpoint) action: Option<&'a str>,
     /// What was measured in this step.
     pub(in crate::endpoint) evidence: Option<&'a Evidence>,
+    /// When to look again whether the shares of a status are in force; none when they are.
+    pub(in crate::endpoint) awaits: &'a dyn Fn(&RolloutStatus) -> Option<Duration>,
     /// Where the rollout stood.
     pub(in crate::endpoint) old: &'a RolloutStatus,
 }
@@ -373,6 +375,11 @@ impl Walk<'_> {
             return false;
         };
         (self.status.traffic, self.status.mirror) = (Some(shares.0), Some(shares.1));
+        if let Some(wait) = (self.facts.awaits)(&self.status) {
+            // The step begins once the gateway has taken the shares in.
+            self.wait(wait);
+            return false;
+        }
         self.status.step_since = Some(self.now());
         let (number, count) = (self.status.step.unwrap_or(1), self.count());
         let revision = self.status.candidate.clone().unwrap_or_default();
