@@ -1,11 +1,12 @@
 //! Where an Endpoint's part in Azure and its part on this cluster meet: a model that moves keeps its old address until
 //! the new one serves.
 mod azure_facts;
+mod rollout;
 
 use std::time::Duration;
 
 use api::azure::ManagementMode;
-use api::endpoint::{EndpointStatus, Revision};
+use api::endpoint::{EndpointStatus, Revision, TargetType};
 use api::meta::{ConditionType, ENDPOINT_LABEL};
 use api::{Endpoint, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -63,7 +64,12 @@ pub(super) fn plan(world: &World) -> Plan<EndpointStatus> {
         resolved_model: None,
         plan: None,
     };
-    Plan { steps, status, events: outcome.plan.events.clone(), next }
+    let plan = Plan { steps, status, events: outcome.plan.events.clone(), next };
+    let spec = &world.endpoint.spec;
+    if spec.rollout.strategy.is_progressive() && spec.target.type_ != TargetType::ManagedBatch {
+        return rollout::rolled(world, outcome, &facts, plan);
+    }
+    plan
 }
 
 /// Azure was not read: nothing is touched, and what was said of this very spec stays.

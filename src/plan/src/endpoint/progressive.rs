@@ -8,7 +8,7 @@ use api::{EndpointStatus, Reason};
 
 use super::build::route::RoutedRevision;
 use super::deployment::{DeploymentFacts, Presence};
-use super::rollout::state::{Advanced, Facts, RevisionFacts, advance};
+use super::rollout::state::{Advanced, Facts, RevisionFacts, Shares, advance};
 use super::status::{self, Outcome, Scene, Verdict};
 use super::valid::{Replicas, Valid};
 use super::{World, apply, apply_over, build, is_predecessor, reason_to_apply, routed, story};
@@ -41,6 +41,8 @@ pub(super) fn plan(world: &World, valid: &Valid) -> Plan<EndpointStatus> {
         replicas: scenery.full(&old_rollout.stable),
         action: annotations.and_then(|it| it.get(ROLLOUT_ACTION_ANNOTATION)).map(String::as_str),
         evidence: world.evidence.as_ref(),
+        shares: Shares::Decided,
+        kept_by: "rollout.revisionHistoryLimit says how many are kept",
         old: &old_rollout,
     });
     let steps = scenery.steps(&advanced);
@@ -324,7 +326,10 @@ impl<'a> Scenery<'a> {
         let mut rollout = advanced.status.clone();
         let seen = self.deployments.get(&rollout.stable).copied();
         let stable = seen.map_or_else(DeploymentFacts::default, |it| DeploymentFacts::of(self.world, it));
-        rollout.message = story::tell(&rollout, &self.world.endpoint.spec.rollout, &self.revisions);
+        let answering = rollout.candidate.as_ref().and_then(|it| self.revisions.get(it));
+        let answering = answering.map_or(0, |it| it.available);
+        let start = ("starts its pods", format!("{answering} answer so far"));
+        rollout.message = story::tell(&rollout, &self.world.endpoint.spec.rollout, &start);
         let outcome = self.outcome(&rollout, steps, &stable);
         let mut statements = status::statements(&outcome, &stable, &self.world.pods);
         statements.retain(|it| {

@@ -1,16 +1,8 @@
 //! A rollout in words: what happens, what was measured, what comes next, and who may act.
-use std::collections::BTreeMap;
-
 use api::endpoint::{CheckOutcome, PauseCause, Rollout, RolloutPhase, RolloutStatus, RolloutStep};
 
-use super::rollout::state::RevisionFacts;
-
-/// The rollout in a sentence or two.
-pub(super) fn tell(
-    status: &RolloutStatus,
-    rollout: &Rollout,
-    revisions: &BTreeMap<String, RevisionFacts>,
-) -> String {
+/// The rollout in a sentence or two. `start` tells what a candidate does before a step is in force, and how far it is.
+pub(super) fn tell(status: &RolloutStatus, rollout: &Rollout, start: &(&str, String)) -> String {
     let stable = &status.stable;
     let mut text = match (&status.candidate, status.phase) {
         (None, RolloutPhase::RolledBack) => {
@@ -19,7 +11,7 @@ pub(super) fn tell(
             format!("{}Revision {stable} answers all requests", what.unwrap_or_default())
         }
         (None, _) => format!("revision {stable} answers all requests"),
-        (Some(candidate), _) => under_way(status, rollout, candidate, revisions),
+        (Some(candidate), _) => under_way(status, rollout, candidate, start),
     };
     if let Some(refused) = &status.action_refused {
         text += &format!(". The last word of a person was refused: {refused}");
@@ -32,7 +24,7 @@ fn under_way(
     status: &RolloutStatus,
     rollout: &Rollout,
     candidate: &str,
-    revisions: &BTreeMap<String, RevisionFacts>,
+    (does, so_far): &(&str, String),
 ) -> String {
     let steps = if status.direct { &[][..] } else { rollout.steps.as_slice() };
     let number = status.step.unwrap_or(1);
@@ -52,9 +44,8 @@ fn under_way(
         let who = "whoever may patch this Endpoint says resume, skip-step, promote or abort";
         return format!("revision {candidate} waits in {head}: {why}; {who}");
     }
-    let answering = revisions.get(candidate).map_or(0, |it| it.available);
     if status.step_since.is_none() {
-        return format!("revision {candidate} starts its pods for {head}: {answering} answer so far");
+        return format!("revision {candidate} {does} for {head}: {so_far}");
     }
     let next = match steps.get(place + 1) {
         Some(step) => name(step),

@@ -40,8 +40,22 @@ pub(in crate::endpoint) struct Facts<'a> {
     pub(in crate::endpoint) action: Option<&'a str>,
     /// What was measured in this step.
     pub(in crate::endpoint) evidence: Option<&'a Evidence>,
+    /// Which shares are in force.
+    pub(in crate::endpoint) shares: Shares,
+    /// What says for how long a revision from before can be gone back to.
+    pub(in crate::endpoint) kept_by: &'static str,
     /// Where the rollout stood.
     pub(in crate::endpoint) old: &'a RolloutStatus,
+}
+
+/// Which shares are in force.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::endpoint) enum Shares {
+    /// Those that are decided, at once.
+    Decided,
+    /// Those that are seen: what the candidate answers and what it gets copies of, in percent. None while that is not
+    /// clear. One revision can't have both.
+    Seen(Option<(i32, i32)>),
 }
 
 /// What is seen of a revision.
@@ -197,8 +211,7 @@ impl Walk<'_> {
         let Some(revision) = found.cloned() else {
             let names: Vec<&str> = proven.by_ref().map(String::as_str).collect();
             return Err(match names.as_slice() {
-                [] => "no revision that was stable before is left; rollout.revisionHistoryLimit says how many are kept"
-                    .to_owned(),
+                [] => format!("no revision that was stable before is left; {}", self.facts.kept_by),
                 names => format!("name one of the revisions that were stable before: {}", names.join(", ")),
             });
         };
@@ -355,7 +368,7 @@ impl Walk<'_> {
         let step = self.step().cloned();
         let shares = match &step {
             Some(RolloutStep { traffic: Some(traffic), .. }) => (*traffic, 0),
-            Some(RolloutStep { mirror: Some(mirror), .. }) => (self.status.traffic.unwrap_or(0), *mirror),
+            Some(RolloutStep { mirror: Some(mirror), .. }) => (self.beside_copies(), *mirror),
             Some(_) => (self.status.traffic.unwrap_or(0), self.status.mirror.unwrap_or(0)),
             None => (100, 0),
         };
@@ -368,11 +381,14 @@ impl Walk<'_> {
             }
             return false;
         }
+        (self.status.traffic, self.status.mirror) = (Some(shares.0), Some(shares.1));
+        if !self.is_in_force(shares) {
+            return false;
+        }
         let Some(step) = step else {
             self.promote();
             return false;
         };
-        (self.status.traffic, self.status.mirror) = (Some(shares.0), Some(shares.1));
         self.status.step_since = Some(self.now());
         let (number, count) = (self.status.step.unwrap_or(1), self.count());
         let revision = self.status.candidate.clone().unwrap_or_default();
@@ -391,6 +407,21 @@ impl Walk<'_> {
         // What is measured begins now, and says nothing yet.
         self.wait(PERIOD.min(self.remaining(&step)));
         false
+    }
+
+    /// The share of requests that the candidate goes on answering while it gets copies.
+    fn beside_copies(&self) -> i32 {
+        match self.facts.shares {
+            Shares::Decided => self.status.traffic.unwrap_or(0),
+            Shares::Seen(_) => 0,
+        }
+    }
+
+    fn is_in_force(&self, shares: (i32, i32)) -> bool {
+        match self.facts.shares {
+            Shares::Decided => true,
+            Shares::Seen(seen) => seen == Some(shares),
+        }
     }
 
     fn wait(&mut self, wait: Duration) {
@@ -420,6 +451,11 @@ impl Walk<'_> {
             && let Some(failed) = candidate.failed
         {
             return self.fail(failed);
+        }
+        if !self.is_in_force((self.status.traffic.unwrap_or(0), self.status.mirror.unwrap_or(0))) {
+            // Somebody moved requests: the step begins anew once they are back.
+            self.status.step_since = None;
+            return true;
         }
         let remaining = self.remaining(&step);
         let over = remaining.is_zero();
