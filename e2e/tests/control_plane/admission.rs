@@ -138,13 +138,13 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
             json!({"mode": "Batch", "target": {"type": "ManagedBatch", "workspaceRef": {"name": "dev"}, "computeRef": {"name": "cpu"}}, "rollout": {"strategy": "BlueGreen"}}),
             "rollout.strategy BlueGreen and Canary apply to the targets that answer at once",
         ),
-        (managed(json!([{"mirror": 51}]), json!({})), "mirror in rollout.steps may be 50 at most"),
+        (managed(&json!([{"mirror": 51}]), json!({})), "mirror in rollout.steps may be 50 at most"),
         (
-            managed(json!([{"traffic": 10}]), json!({"maxErrorRate": 0.1})),
+            managed(&json!([{"traffic": 10}]), json!({"maxErrorRate": 0.1})),
             "rollout.analysis.maxErrorRate and maxP95LatencyRatio apply to the target Kubernetes",
         ),
         (
-            managed(json!([{"mirror": 10}]), json!({"maxPredictionDisagreement": 0.1})),
+            managed(&json!([{"mirror": 10}]), json!({"maxPredictionDisagreement": 0.1})),
             "nobody sees the answers to the copies that Azure makes",
         ),
         (
@@ -177,7 +177,7 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
 }
 
 /// A rollout in Azure with these steps and this analysis, if any.
-fn managed(steps: Value, analysis: Value) -> Value {
+fn managed(steps: &Value, analysis: Value) -> Value {
     let mut change = json!({
         "target": {"type": "ManagedOnline", "workspaceRef": {"name": "dev"}},
         "model": {"modelRef": {"name": "churn"}, "format": "MLflow"},
@@ -265,7 +265,7 @@ pub(crate) async fn valid_objects_and_samples_are_accepted(context: &mut Context
             "analysis": {"minRequests": 200, "maxErrorRate": 0.01, "maxP95LatencyRatio": 1.2, "maxPredictionDisagreement": 0,
                 "modes": {"errorRate": "Warn"}, "queries": [{"name": "a", "query": "up", "min": 1}]}, "onFailure": "Pause"}}),
         managed(
-            json!([{"mirror": 50, "hold": "5m"}, {"traffic": 10}, {"pause": true}]),
+            &json!([{"mirror": 50, "hold": "5m"}, {"traffic": 10}, {"pause": true}]),
             json!({"queries": [{"name": "a", "query": "up", "min": 1}]}),
         ),
         json!({"target": {"type": "ManagedOnline", "workspaceRef": {"name": "dev"}}, "rollout": {"strategy": "BlueGreen"},

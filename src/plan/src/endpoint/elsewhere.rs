@@ -13,9 +13,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use self::azure_facts::AzureFacts;
 use super::deployment::DeploymentFacts;
-use super::{World, status};
+use super::{World, routed, status};
 use crate::azure::planned;
-use crate::child::ChildKind;
+use crate::child::{ChildKind, Observed};
 use crate::condition::{self, Statement, find};
 use crate::step::{Delete, Next, Plan, Step};
 
@@ -131,27 +131,29 @@ fn serves_here(world: &World) -> bool {
     status::serving(&DeploymentFacts::new(world), &world.pods).holds
 }
 
-/// Everything of this Endpoint on this cluster, the autoscaler before what it scales and the pods before their address.
+/// Everything of this Endpoint on this cluster, the autoscaler before what it scales and the pods before their address;
+/// and the gateway forgets it.
 fn removals(world: &World) -> Vec<Step> {
     let metadata = &world.endpoint.metadata;
-    let is_ours = |kind: &ChildKind| {
-        let seen = &world.children[kind];
+    let is_ours = |seen: &Observed| {
         let controller = seen.controller.as_ref();
         !seen.deleting && controller.is_some_and(|it| Some(&it.uid) == metadata.uid.as_ref())
     };
-    let present = ChildKind::ALL.into_iter().rev().filter(|kind| world.children.contains_key(kind));
-    present
-        .filter(is_ours)
-        .map(|kind| {
-            Step::Delete(Delete {
-                kind,
-                namespace: metadata.namespace.clone().unwrap_or_default(),
-                name: metadata.name.clone().unwrap_or_default(),
-                uid: world.children[&kind].uid.clone(),
-                why: "Azure serves the model",
-            })
+    let further = world.further.iter().map(|(kind, seen)| (*kind, seen));
+    let all = world.children.iter().map(|(kind, seen)| (*kind, seen)).chain(further);
+    let mut ours: Vec<(ChildKind, &Observed)> = all.filter(|(_, seen)| is_ours(seen)).collect();
+    ours.sort_by_key(|(kind, _)| std::cmp::Reverse(ChildKind::ALL.iter().position(|it| it == kind)));
+    let delete = |(kind, seen): (ChildKind, &Observed)| {
+        Step::Delete(Delete {
+            kind,
+            namespace: metadata.namespace.clone().unwrap_or_default(),
+            name: seen.body["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+            uid: seen.uid.clone(),
+            why: "Azure serves the model",
         })
-        .collect()
+    };
+    let route = world.route.as_ref().and_then(routed::remove);
+    ours.into_iter().map(delete).chain(route).collect()
 }
 
 /// The plan of an Endpoint of this cluster, beside what it still has in Azure.

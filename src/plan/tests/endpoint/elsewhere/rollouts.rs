@@ -7,8 +7,8 @@ use api::meta::ROLLOUT_ACTION_ANNOTATION;
 use api::{Endpoint, EndpointStatus, Reason};
 use arm::ArmError;
 use jiff::SignedDuration;
-use plan::Plan;
 use plan::endpoint::rollout::evidence::Evidence;
+use plan::{ChildKind, Plan};
 use serde_json::{Value, json};
 use testkit::azure::{Both, Fault};
 
@@ -482,6 +482,34 @@ fn a_strategy_that_comes_with_a_new_version_begins_with_who_answers() {
     both.settle(30).unwrap();
     assert_eq!(shares(&both), "2: 100");
     assert_eq!(both.cluster.endpoint.status.clone().unwrap().rollout, None);
+}
+
+#[test]
+fn revisions_of_the_cluster_and_their_route_go_once_azure_serves() {
+    let mut both = both(testkit::endpoint("churn").canary(&json!([{"traffic": 10, "hold": "5m"}])).build());
+    both.cluster.endpoint.spec.target =
+        serde_json::from_value(json!({"workspaceRef": {"name": "dev"}})).unwrap();
+    both.cluster.endpoint.spec.model.uri = version(1);
+    for _ in 0..6 {
+        both.reconcile().unwrap();
+        both.cluster.run_pods(&[]);
+    }
+    let left = |both: &Both| {
+        let kinds = [ChildKind::Deployment, ChildKind::Service];
+        let further: usize = kinds.iter().map(|kind| both.cluster.others(*kind).len()).sum();
+        (both.cluster.objects().count(), further, both.cluster.routes().count())
+    };
+    let before = left(&both);
+    assert!(before.1 > 1 && before.2 == 1, "{before:?}");
+    let mut there = managed();
+    there.spec.rollout = serde_json::from_value(canary()).unwrap();
+    both.cluster.become_like(&there);
+    until(&mut both, |status| status.url.as_ref().is_some_and(|url| url.ends_with("/score")));
+    for _ in 0..10 {
+        both.reconcile().unwrap();
+    }
+    assert_eq!(left(&both), (0, 0, 0));
+    assert_eq!((shares(&both).as_str(), rollout_of(&both).phase), ("1: 100", RolloutPhase::Completed));
 }
 
 #[test]
