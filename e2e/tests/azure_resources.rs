@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 mod go_fake;
 #[path = "azure_resources/lifecycle.rs"]
 mod lifecycle;
+#[path = "azure_resources/rollouts.rs"]
+mod rollouts;
 #[path = "azure_resources/samples.rs"]
 mod samples;
 #[path = "azure_resources/z1.rs"]
@@ -59,6 +61,8 @@ fn main() -> ExitCode {
         z9::a_settled_object_is_read_once_per_sync_and_never_written,
         z10::no_answer_lures_a_token_away,
         go_fake::the_core_works_against_go_s_official_fake_server,
+        rollouts::a_version_takes_over_step_by_step_through_crashes,
+        rollouts::a_version_that_fails_gets_no_request_and_goes,
         lifecycle::a_workspace_and_its_data_are_made_changed_and_deleted,
         lifecycle::the_mode_plan_tells_every_write_and_makes_none,
         lifecycle::ids_and_keys_are_exported_and_a_stranger_s_secret_is_kept,

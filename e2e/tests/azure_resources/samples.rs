@@ -15,7 +15,7 @@ use xtask::image::binary;
 use xtask::tools::{self, Module};
 
 /// The samples, none before what it needs; each with the plural of its kind.
-const SAMPLES: [(&str, &str); 11] = [
+const SAMPLES: [(&str, &str); 12] = [
     ("mlworkspace", "mlworkspaces"),
     ("mlworkspace-production", "mlworkspaces"),
     ("compute", "computes"),
@@ -25,6 +25,7 @@ const SAMPLES: [(&str, &str); 11] = [
     ("model", "models"),
     ("modelregistry", "modelregistries"),
     ("endpoint-managed-online", "endpoints"),
+    ("endpoint-managed-canary", "endpoints"),
     ("endpoint-managed-batch", "endpoints"),
     ("endpoint-arc", "endpoints"),
 ];

@@ -168,8 +168,26 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
             "each of analysis.queries needs max or min",
         ),
         (
-            json!({"target": {"type": "ManagedOnline", "workspaceRef": {"name": "dev"}}, "rollout": {"strategy": "BlueGreen"}}),
-            "rollout.strategy BlueGreen and Canary apply to the target Kubernetes",
+            json!({"mode": "Batch", "target": {"type": "ManagedBatch", "workspaceRef": {"name": "dev"}, "computeRef": {"name": "cpu"}}, "rollout": {"strategy": "BlueGreen"}}),
+            "rollout.strategy BlueGreen and Canary apply to the targets that answer at once",
+        ),
+        (managed(&json!([{"mirror": 51}]), json!({})), "mirror in rollout.steps may be 50 at most"),
+        (
+            managed(&json!([{"traffic": 10}]), json!({"maxErrorRate": 0.1})),
+            "rollout.analysis.maxErrorRate and maxP95LatencyRatio apply to the target Kubernetes",
+        ),
+        (
+            managed(&json!([{"mirror": 10}]), json!({"maxPredictionDisagreement": 0.1})),
+            "nobody sees the answers to the copies that Azure makes",
+        ),
+        (
+            json!({"target": {"type": "ManagedOnline", "workspaceRef": {"name": "dev"}, "mirrorTraffic": 10}, "rollout": {"strategy": "BlueGreen"}}),
+            "target.mirrorTraffic goes with the strategy RollingUpdate",
+        ),
+        (
+            json!({"target": {"type": "ArcKubernetes", "workspaceRef": {"name": "dev"}, "computeRef": {"name": "arc"}},
+                "rollout": {"strategy": "Canary", "steps": [{"mirror": 10}]}}),
+            "with ArcKubernetes, Azure makes no copies of requests",
         ),
         (json!({"auth": {"mode": "AMLToken"}}), "auth.mode must be AadToken with the target ManagedBatch"),
         (json!({"auth": {"mode": "AadToken"}}), "auth.token goes with auth.mode AadToken"),
@@ -240,6 +258,19 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
         ),
         (json!({"replicas": 3}), "unknown field \"spec.replicas\""),
     ]
+}
+
+/// A rollout in Azure with these steps and this analysis, if any.
+fn managed(steps: &Value, analysis: Value) -> Value {
+    let mut change = json!({
+        "target": {"type": "ManagedOnline", "workspaceRef": {"name": "dev"}},
+        "model": {"modelRef": {"name": "churn"}, "format": "MLflow"},
+        "rollout": {"strategy": "Canary", "steps": steps},
+    });
+    if analysis != json!({}) {
+        change["rollout"]["analysis"] = analysis;
+    }
+    change
 }
 
 fn refused_runtimes() -> Vec<(Value, &'static str)> {
@@ -320,6 +351,14 @@ pub(crate) async fn valid_objects_and_samples_are_accepted(context: &mut Context
         json!({"rollout": {"strategy": "Canary", "steps": [{"mirror": 20, "hold": "5m"}, {"traffic": 10}, {"hold": "30s"}],
             "analysis": {"minRequests": 200, "maxErrorRate": 0.01, "maxP95LatencyRatio": 1.2, "maxPredictionDisagreement": 0,
                 "modes": {"errorRate": "Warn"}, "queries": [{"name": "a", "query": "up", "min": 1}]}, "onFailure": "Pause"}}),
+        managed(
+            &json!([{"mirror": 50, "hold": "5m"}, {"traffic": 10}, {"pause": true}]),
+            json!({"queries": [{"name": "a", "query": "up", "min": 1}]}),
+        ),
+        json!({"target": {"type": "ManagedOnline", "workspaceRef": {"name": "dev"}}, "rollout": {"strategy": "BlueGreen"},
+            "model": {"modelRef": {"name": "churn"}, "format": "MLflow"}}),
+        json!({"target": {"type": "ArcKubernetes", "workspaceRef": {"name": "dev"}, "computeRef": {"name": "arc"}},
+            "model": {"modelRef": {"name": "churn"}, "format": "MLflow"}, "rollout": {"strategy": "Canary", "steps": [{"traffic": 10}]}}),
         json!({"auth": {"mode": "Key", "secretRef": {"name": "keys"}}, "routing": {"rateLimit": {"requestsPerSecond": 0.5}}}),
         json!({"auth": {"mode": "None"}}),
         json!({"auth": {"mode": "None"}, "routing": {"gatewayApi": {"parentRef": {"name": "public"}}}}),

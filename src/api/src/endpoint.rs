@@ -106,12 +106,24 @@ pub use traffic::{Capture, CaptureStore, GatewayApi, ParentReference, RateLimit,
     validation = Rule::new("!has(self.routing) || !has(self.routing.gatewayApi) || !has(self.rollout.analysis) || !(has(self.rollout.analysis.maxErrorRate) || has(self.rollout.analysis.maxP95LatencyRatio))")
         .message("analysis.maxErrorRate and maxP95LatencyRatio are measured by the inference gateway; with routing.gatewayApi, judge by the metrics of your own gateway with analysis.queries")
         .field_path(".rollout"),
-    validation = Rule::new("self.target.type == 'Kubernetes' || !has(self.rollout.analysis)")
-        .message("rollout.analysis applies to the target Kubernetes, where the inference gateway measures")
+    validation = Rule::new("self.target.type == 'Kubernetes' || !has(self.rollout.analysis) || !(has(self.rollout.analysis.maxErrorRate) || has(self.rollout.analysis.maxP95LatencyRatio))")
+        .message("rollout.analysis.maxErrorRate and maxP95LatencyRatio apply to the target Kubernetes, where the inference gateway measures: in Azure, use rollout.analysis.queries")
         .field_path(".rollout"),
-    validation = Rule::new("self.target.type == 'Kubernetes' || !(self.rollout.strategy in ['BlueGreen', 'Canary'])")
-        .message("rollout.strategy BlueGreen and Canary apply to the target Kubernetes; in Azure, a new revision gets all requests once it can answer, or copies by target.mirrorTraffic")
+    validation = Rule::new("self.target.type == 'Kubernetes' || !has(self.rollout.analysis) || !has(self.rollout.analysis.maxPredictionDisagreement)")
+        .message("rollout.analysis.maxPredictionDisagreement applies to the target Kubernetes: nobody sees the answers to the copies that Azure makes")
         .field_path(".rollout"),
+    validation = Rule::new("self.target.type != 'ManagedBatch' || !(self.rollout.strategy in ['BlueGreen', 'Canary'])")
+        .message("rollout.strategy BlueGreen and Canary apply to the targets that answer at once: with ManagedBatch, a new revision gets the jobs that start once it is there")
+        .field_path(".rollout"),
+    validation = Rule::new("self.target.type != 'ArcKubernetes' || !has(self.rollout.steps) || !self.rollout.steps.exists(step, has(step.mirror))")
+        .message("mirror in rollout.steps applies to the targets Kubernetes and ManagedOnline: with ArcKubernetes, Azure makes no copies of requests; use traffic")
+        .field_path(".rollout"),
+    validation = Rule::new("self.target.type != 'ManagedOnline' || !has(self.rollout.steps) || self.rollout.steps.all(step, !has(step.mirror) || step.mirror <= 50)")
+        .message("with the target ManagedOnline, mirror in rollout.steps may be 50 at most: Azure copies no more")
+        .field_path(".rollout"),
+    validation = Rule::new("!has(self.target.mirrorTraffic) || !(self.rollout.strategy in ['BlueGreen', 'Canary'])")
+        .message("target.mirrorTraffic goes with the strategy RollingUpdate: with BlueGreen and Canary, use a step with mirror")
+        .field_path(".target"),
     validation = Rule::new("self.target.type == 'Kubernetes' || !has(self.container) || !(has(self.container.image) || has(self.container.command) || has(self.container.args))")
         .message("container.image, command and args apply to the target Kubernetes: use target.environment in Azure")
         .field_path(".container"),
@@ -155,7 +167,7 @@ pub struct EndpointSpec {
     #[serde(default)]
     pub scaling: Scaling,
     /// How a change of the model or of its container reaches the pods. In Azure, a new revision is always made beside
-    /// the old one, and gets all requests once it can answer.
+    /// the old one: it gets all requests once it can answer or, with `BlueGreen` and `Canary`, as the rollout says.
     #[serde(default)]
     pub rollout: Rollout,
     /// How callers prove who they are. Without it, in Azure by a key, and with the target `ManagedBatch` by a token of
@@ -363,7 +375,8 @@ pub struct EndpointStatus {
     /// Its keys, with `auth.mode` `Key` on this cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<KeysStatus>,
-    /// The rollout that is under way, or how the last one ended, with the strategies `BlueGreen` and `Canary`.
+    /// The rollout that is under way, or how the last one ended, with the strategies `BlueGreen` and `Canary`. In Azure,
+    /// what stands here moves requests next, and holds once a read of the endpoint shows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutStatus>,
     /// The revisions that have pods or are wanted, the wanted one first.
@@ -431,7 +444,7 @@ pub enum RevisionState {
     Progressing,
     /// It is the wanted revision, and it can't go on without a person.
     Failed,
-    /// It is a revision from before, and goes when the wanted one answers.
+    /// It is a revision from before, and goes when the wanted one answers, or soon after.
     Retiring,
     /// It is the wanted revision, and gets a share of the requests, or copies, while it is judged.
     Canary,

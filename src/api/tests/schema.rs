@@ -302,6 +302,67 @@ fn nonsense_in_an_endpoint_is_refused_with_a_sentence() {
     refuse(&refused);
 }
 
+/// An Endpoint's change to a target in Azure, and to steps, and what else the rollout says.
+fn in_azure(target: &Value, steps: &Value, more: &Value) -> Value {
+    let mut target = target.clone();
+    target["workspaceRef"] = json!({"name": "dev"});
+    let mut rollout = json!({"strategy": "Canary", "steps": steps});
+    for (field, value) in more.as_object().unwrap() {
+        rollout[field] = value.clone();
+    }
+    let model = json!({"modelRef": {"name": "churn", "version": "1"}, "format": "MLflow"});
+    json!({"target": target, "rollout": rollout, "model": model})
+}
+
+#[test]
+fn a_rollout_in_azure_asks_for_what_azure_can_do() {
+    let (managed, arc) =
+        (json!({"type": "ManagedOnline"}), json!({"type": "ArcKubernetes", "computeRef": {"name": "arc"}}));
+    let (mirrored, moved) = (json!([{"mirror": 50, "hold": "5m"}]), json!([{"traffic": 10, "hold": "5m"}]));
+    let queries = json!({"analysis": {"queries": [{"name": "errors", "query": "up", "max": 1}]}});
+    let none = json!({});
+    for (target, steps, more) in [
+        (&managed, &mirrored, &none),
+        (&managed, &moved, &queries),
+        (&arc, &moved, &queries),
+        (&managed, &json!([{"pause": true}]), &json!({"strategy": "BlueGreen"})),
+    ] {
+        let change = in_azure(target, steps, more);
+        assert_eq!(objections(&endpoint("churn", &change)), Vec::<String>::new(), "{change}");
+    }
+    let mut batch = in_azure(
+        &json!({"type": "ManagedBatch", "computeRef": {"name": "cpu"}}),
+        &json!([{"pause": true}]),
+        &none,
+    );
+    batch["mode"] = json!("Batch");
+    let mut twice = managed.clone();
+    twice["mirrorTraffic"] = json!(10);
+    let analysis = |check: &str| json!({"analysis": {check: 0.5}});
+    let measured = "maxErrorRate and maxP95LatencyRatio apply to the target Kubernetes";
+    refuse(&[
+        (
+            "churn",
+            in_azure(&managed, &json!([{"mirror": 51}]), &none),
+            "may be 50 at most: Azure copies no more",
+        ),
+        ("churn", in_azure(&arc, &mirrored, &none), "with ArcKubernetes, Azure makes no copies of requests"),
+        ("churn", in_azure(&managed, &moved, &analysis("maxErrorRate")), measured),
+        ("churn", in_azure(&arc, &moved, &analysis("maxP95LatencyRatio")), measured),
+        (
+            "churn",
+            in_azure(&managed, &mirrored, &analysis("maxPredictionDisagreement")),
+            "nobody sees the answers to the copies that Azure makes",
+        ),
+        (
+            "churn",
+            in_azure(&twice, &moved, &none),
+            "target.mirrorTraffic goes with the strategy RollingUpdate",
+        ),
+        ("churn", batch, "apply to the targets that answer at once"),
+    ]);
+}
+
 /// Each change must be refused with these words.
 #[track_caller]
 fn refuse(refused: &[(&str, Value, &str)]) {

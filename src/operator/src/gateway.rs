@@ -119,12 +119,14 @@ impl Gateway {
             self.windows.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
             return None;
         };
-        // Requests through a gateway of the user's own are not seen by this one.
+        // No request comes through the inference gateway in Azure, or with a gateway of the user's own.
         let routing = endpoint.spec.routing.as_ref();
-        let is_own = routing.is_some_and(|routing| routing.gateway_api.is_some());
-        let (stats, failures) = if is_own { (Vec::new(), Vec::new()) } else { self.ask(&name).await };
+        let is_elsewhere = endpoint.spec.target.type_.is_azure()
+            || routing.is_some_and(|routing| routing.gateway_api.is_some());
+        let (stats, failures) =
+            if is_elsewhere { (Vec::new(), Vec::new()) } else { self.ask(&name).await };
         let mut evidence = self.take_in(name, step, &stats);
-        if stats.is_empty() && !is_own {
+        if stats.is_empty() && !is_elsewhere {
             evidence.unavailable = Some(match failures.as_slice() {
                 [] => "the operator was not told where its replicas are (--gateway-admin)".to_owned(),
                 failures => failures.join("; "),

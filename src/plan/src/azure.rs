@@ -132,6 +132,8 @@ pub struct Outcome {
     pub proposed: Vec<Step>,
     /// Whether everything in Azure is as wanted.
     pub settled: bool,
+    /// The name of the revision that the spec asks for, of kinds that have revisions; none when nothing was compared.
+    pub revision: Option<String>,
 }
 
 /// Decides what to do about an object with resources in Azure.

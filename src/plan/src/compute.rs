@@ -78,6 +78,7 @@ impl Of<'_> {
             requires: Vec::new(),
             outputs: OUTPUTS.map(output).to_vec(),
             exports: Vec::new(),
+            revision: None,
         }
     }
 }

@@ -33,5 +33,6 @@ pub(crate) fn compile(object: &Value, facts: &Facts) -> Result<Compiled, Refusal
         requires: Vec::new(),
         outputs: Vec::new(),
         exports: Vec::new(),
+        revision: None,
     })
 }

@@ -77,6 +77,7 @@ pub(crate) fn compile(object: &Value, facts: &Facts) -> Result<Compiled, Refusal
             output("workspaceId", "/properties/workspaceId"),
         ],
         exports: spec.export.iter().flat_map(|export| exports(&scene, export)).collect(),
+        revision: None,
         main: scene.main,
     })
 }

@@ -48,6 +48,7 @@ pub(crate) fn compile(object: &Value, facts: &Facts) -> Result<Compiled, Refusal
         requires: dependencies.requires,
         outputs: outputs(&main, spec.versions.last()),
         exports: Vec::new(),
+        revision: None,
         wanted,
         main,
     })

@@ -34,6 +34,7 @@ pub(crate) fn compile(object: &Value, facts: &Facts) -> Result<Compiled, Refusal
             output("principalId", "/identity/principalId"),
         ],
         exports: exports(spec, &main),
+        revision: None,
         main,
     })
 }

@@ -25,9 +25,15 @@ pub struct Rollout {
     /// `RollingUpdate` starts the new revision beside the old one and moves over without a failed request. `Recreate`
     /// stops the old revision first; use it when two can't run at once, for example on one GPU. `BlueGreen` starts the
     /// new revision in full, and then moves all requests at once. `Canary` moves them step by step.
+    ///
+    /// With the targets `ManagedOnline` and `ArcKubernetes`, each revision is a deployment, with all its instances from
+    /// the beginning, and `BlueGreen` and `Canary` move requests between two of them by the endpoint's own traffic. A
+    /// step begins once Azure shows that its shares are in force, and begins anew when somebody changes them. A deployment
+    /// that Azure fails or refuses to make counts as a new revision that fails.
     #[serde(default)]
     pub strategy: RolloutStrategy,
-    /// Seconds after which a rollout without progress is called stalled. The revision before keeps serving.
+    /// Seconds after which a rollout without progress is called stalled. The revision before keeps serving. In Azure,
+    /// which takes its time to make a deployment and says when that has failed, it does not apply.
     #[serde(default = "progress_deadline_seconds")]
     #[schemars(range(min = 10, max = 86400))]
     pub progress_deadline_seconds: i32,
@@ -42,12 +48,14 @@ pub struct Rollout {
     /// What happens when the new revision fails.
     #[serde(default)]
     pub on_failure: OnFailure,
-    /// How many revisions that were stable before are kept without pods, so that a person can go back to them.
+    /// How many revisions that were stable before are kept without pods, so that a person can go back to them. In Azure,
+    /// where each would cost its instances, none is: see `scaleDownDelaySeconds`.
     #[serde(default = "revision_history_limit")]
     #[schemars(range(min = 0, max = 10))]
     pub revision_history_limit: i32,
     /// Seconds for which a revision that gets no requests any more keeps its pods, with the strategies `BlueGreen` and
-    /// `Canary`.
+    /// `Canary`. In Azure, its deployment is kept so long, with all its instances, and then deleted. Until then, a person
+    /// can go back to it at once; afterwards, change the spec back, and it is made anew.
     #[serde(default = "scale_down_delay_seconds")]
     #[schemars(range(min = 5, max = 86400))]
     pub scale_down_delay_seconds: i32,
@@ -120,7 +128,8 @@ pub struct RolloutStep {
     pub traffic: Option<i32>,
     /// The share of requests of which the new revision gets a copy, in percent; its answers reach nobody. The inference
     /// gateway compares them with those of the revision before; a gateway of your own (`routing.gatewayApi`) throws them
-    /// away, and needs the Gateway API 1.3 or newer.
+    /// away, and needs the Gateway API 1.3 or newer. With the target `ManagedOnline`, Azure copies 50 % at most, compares
+    /// nothing, and sends no copies to whoever answers requests: in such a step, the new revision answers none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub mirror: Option<i32>,
@@ -163,7 +172,8 @@ pub struct Analysis {
     /// How much each of the checks above counts. Without it: `Enforce`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modes: Option<AnalysisModes>,
-    /// Further checks, by queries of the Prometheus that the operator's chart names.
+    /// Further checks, by queries of the Prometheus that the operator's chart names. In Azure, they are the only ones: a
+    /// query may ask for what a client or an exporter measures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub queries: Vec<AnalysisQuery>,
@@ -223,7 +233,7 @@ pub struct AnalysisQuery {
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// The query; its answer must be one number. `$revision` stands for the new revision, `$stable` for the one before,
-    /// `$namespace` and `$endpoint` for this Endpoint.
+    /// `$namespace` and `$endpoint` for this Endpoint. In Azure, revisions bear the names of their deployments.
     #[schemars(length(min = 1, max = 2048))]
     pub query: String,
     /// The largest answer that is good.

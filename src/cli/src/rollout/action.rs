@@ -115,7 +115,12 @@ fn refusal(endpoint: &Endpoint, action: &Action) -> Option<String> {
     match action {
         Action::Rollback(to) => {
             let revisions = status.map_or(&[][..], |status| &status.revisions);
-            no_way_back(rollout, revisions, to.as_deref())
+            let kept = if endpoint.spec.target.type_.is_azure() {
+                "in Azure, its deployment is kept for spec.rollout.scaleDownDelaySeconds; change the spec back, and it is made anew"
+            } else {
+                "spec.rollout.revisionHistoryLimit says how many are kept"
+            };
+            no_way_back(rollout, revisions, to.as_deref(), kept)
         }
         Action::Retry => rollout.rejected.is_none().then(|| "no revision was rejected".to_owned()),
         _ if !under_way => Some(format!(
@@ -133,7 +138,12 @@ fn refusal(endpoint: &Endpoint, action: &Action) -> Option<String> {
 }
 
 /// Why there is no way back to a revision, with those to which there is.
-fn no_way_back(rollout: &RolloutStatus, revisions: &[Revision], to: Option<&str>) -> Option<String> {
+fn no_way_back(
+    rollout: &RolloutStatus,
+    revisions: &[Revision],
+    to: Option<&str>,
+    kept: &str,
+) -> Option<String> {
     let under_way = rollout.candidate.is_some();
     if under_way && to.is_none_or(|to| to == rollout.stable) {
         return None;
@@ -153,10 +163,7 @@ fn no_way_back(rollout: &RolloutStatus, revisions: &[Revision], to: Option<&str>
     let known: Vec<String> = others.iter().map(|revision| described(revision)).collect();
     Some(match (to, known.as_slice()) {
         (Some(to), _) if to == rollout.stable => format!("revision {to} answers all requests already"),
-        (_, []) => {
-            "no revision that was stable before is left; spec.rollout.revisionHistoryLimit says how many are kept"
-                .to_owned()
-        }
+        (_, []) => format!("no revision that was stable before is left; {kept}"),
         (Some(to), known) => {
             format!("{to} is no revision that was stable before; name one of {} with --to", known.join(", "))
         }

@@ -57,7 +57,12 @@ pub(super) fn outcome(
         plan: planned(&proposed),
     };
     let next = next(world, judgements);
-    Outcome { plan: Plan { steps, status, events, next }, proposed, settled }
+    Outcome {
+        plan: Plan { steps, status, events, next },
+        proposed,
+        settled,
+        revision: compiled.revision.clone(),
+    }
 }
 
 fn field(world: &World, output: &super::Output) -> Option<String> {
@@ -313,7 +318,11 @@ pub(super) fn only(
         status.conditions.extend(find(&old.conditions, ConditionType::AzureReachable).cloned());
         events = condition::transition(&old.conditions, statements, "Reconcile");
     }
-    Outcome { plan: Plan { steps, status, events, next }, proposed: Vec::new(), settled: false }
+    unsettled(Plan { steps, status, events, next })
+}
+
+fn unsettled(plan: Plan<AzureStatus>) -> Outcome {
+    Outcome { plan, proposed: Vec::new(), settled: false, revision: None }
 }
 
 /// The status of an object whose resources are being deleted.
@@ -336,7 +345,7 @@ pub(super) fn deleting(world: &World, targets: &[Judgement], steps: Vec<Step>) -
         Next::OnChange => Next::OnChange,
     };
     let steps = if failed.is_some() && !retries(world, targets) { Vec::new() } else { steps };
-    Outcome { plan: Plan { steps, status, events, next }, proposed: Vec::new(), settled: false }
+    unsettled(Plan { steps, status, events, next })
 }
 
 fn going(targets: &[Judgement], failed: Option<(&ResourceId, &ArmError)>) -> Vec<Statement> {

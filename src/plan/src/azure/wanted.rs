@@ -61,6 +61,8 @@ pub struct Compiled {
     pub outputs: Vec<Output>,
     /// What to write into a Secret or ConfigMap once all is ready.
     pub exports: Vec<Export>,
+    /// The name of the revision that the spec asks for, of kinds that have revisions.
+    pub revision: Option<String>,
 }
 
 /// One resource that is wanted.

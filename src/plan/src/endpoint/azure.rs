@@ -1,9 +1,11 @@
 //! What an Endpoint wants in Azure: an endpoint, a deployment named after what it runs, and all requests sent to it.
 //!
-//! A changed spec makes a new deployment beside the old one. Requests move once the new one is there, and the old one
-//! is let go once a read of the endpoint shows that they have moved: Azure may answer a read from before the move.
+//! A changed spec makes a new deployment beside the old one. Requests move once the new one is there, at once or as a
+//! rollout says, and the old one is let go once a read of the endpoint shows that they have moved: Azure may answer a
+//! read from before the move.
 
 mod body;
+pub(super) mod traffic;
 
 use std::collections::BTreeMap;
 
@@ -103,12 +105,14 @@ pub(crate) fn compile(object: &Value, facts: &Facts) -> Result<Compiled, Refusal
     let mut wanted: Vec<Wanted> = environment.into_iter().filter_map(|(_, wanted)| wanted).collect();
     let after: Vec<ResourceId> = wanted.iter().map(|wanted| wanted.id.clone()).collect();
     wanted.push(scene.one_at_a_time(Wanted::new(scene.main.clone(), scene.endpoint_body(&parts))));
-    wanted.push(Wanted {
-        after,
-        patchable: if is_batch(spec) { &[] } else { &["/sku"] },
-        on_failure: if is_batch(spec) { Vec::new() } else { logs() },
-        ..scene.one_at_a_time(Wanted::new(scene.deployment.clone(), deployment))
-    });
+    if !scene.is_given_up() {
+        wanted.push(Wanted {
+            after,
+            patchable: if is_batch(spec) { &[] } else { &["/sku"] },
+            on_failure: if is_batch(spec) { Vec::new() } else { logs() },
+            ..scene.one_at_a_time(Wanted::new(scene.deployment.clone(), deployment))
+        });
+    }
     wanted.extend(scene.still_needed());
     Ok(Compiled {
         reads: scene.reads(),
@@ -116,6 +120,7 @@ pub(crate) fn compile(object: &Value, facts: &Facts) -> Result<Compiled, Refusal
         outputs: outputs(&scene),
         exports: exports(&scene),
         wanted,
+        revision: Some(scene.deployment.name().to_owned()),
         main: scene.main.clone(),
     })
 }
@@ -210,7 +215,7 @@ fn outputs(scene: &Scene) -> Vec<Output> {
         outputs.extend([
             of("traffic", &scene.main, "/properties/traffic"),
             of("mirrorTraffic", &scene.main, "/properties/mirrorTraffic"),
-            of("capacity", &scene.deployment, "/sku/capacity"),
+            of("capacity", &scene.counted(), "/sku/capacity"),
         ]);
     }
     outputs
@@ -268,6 +273,7 @@ fn kept(endpoint: &Endpoint, facts: &Facts) -> Result<Compiled, Refusal> {
         requires: Vec::new(),
         outputs,
         exports: Vec::new(),
+        revision: None,
         wanted,
         main,
     })
@@ -312,10 +318,7 @@ impl Scene<'_> {
 
     /// Whether the wanted deployment can answer.
     fn is_deployed(&self) -> bool {
-        let state = |body: &Value| {
-            body.pointer("/properties/provisioningState").and_then(Value::as_str).map(str::to_owned)
-        };
-        self.body(&self.deployment).is_some_and(|body| state(body).as_deref() == Some("Succeeded"))
+        self.body(&self.deployment).is_some_and(|body| state(body) == "Succeeded")
     }
 
     /// The deployments that get requests, as far as the endpoint was read.
@@ -347,6 +350,10 @@ impl Scene<'_> {
     fn endpoint_body(&self, parts: &body::Parts) -> Value {
         let spec = &self.endpoint.spec;
         let mut body = body::endpoint(spec, parts);
+        if self.is_progressive() {
+            self.share_out(&mut body["properties"]);
+            return body;
+        }
         if !self.is_deployed() {
             return body;
         }
@@ -372,21 +379,24 @@ impl Scene<'_> {
         let status =
             self.endpoint.status.as_ref().and_then(|status| status.azure.clone()).unwrap_or_default();
         let tracked = tracked_ids(&status);
+        let given_up = self.is_given_up();
         let others = self.facts.seen.iter().filter(|(id, _)| {
             id.parent().as_ref() == Some(&self.main)
-                && **id != self.deployment
+                && (given_up || **id != self.deployment)
                 && id.type_().to_ascii_lowercase().ends_with("/deployments")
         });
         let is_needed = |id: &ResourceId| {
             let is_named = |names: &[String]| names.iter().any(|name| name == id.name());
-            is_named(&live) || is_named(&mirrored) || !tracked.contains(id)
+            is_named(&live) || is_named(&mirrored) || !tracked.contains(id) || self.is_kept(id)
         };
-        others
+        let mut needed: Vec<&ResourceId> = others
             .filter(|(id, sight)| {
                 matches!(sight, Sight::Present(body) if self.is_ours(body)) && is_needed(id)
             })
-            .map(|(id, _)| self.one_at_a_time(Wanted::new(id.clone(), json!({}))))
-            .collect()
+            .map(|(id, _)| id)
+            .collect();
+        needed.sort_by_key(|id| !self.is_stable(id));
+        needed.into_iter().map(|id| self.one_at_a_time(Wanted::new(id.clone(), json!({})))).collect()
     }
 
     /// Whether a deployment's tag names this Endpoint; which cluster's, the tag of the endpoint above it tells.
@@ -417,6 +427,11 @@ impl Scene<'_> {
             ready.status == "True" && ready.observed_generation == self.endpoint.metadata.generation
         })
     }
+}
+
+/// How far a deployment has come, in Azure's words.
+fn state(body: &Value) -> &str {
+    body.pointer("/properties/provisioningState").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The names with a share above nought.

@@ -1,20 +1,21 @@
 //! Where an Endpoint's part in Azure and its part on this cluster meet: a model that moves keeps its old address until
 //! the new one serves.
 mod azure_facts;
+mod rollout;
 
 use std::time::Duration;
 
 use api::azure::ManagementMode;
-use api::endpoint::{EndpointStatus, Revision};
+use api::endpoint::{EndpointStatus, Revision, TargetType};
 use api::meta::{ConditionType, ENDPOINT_LABEL};
 use api::{Endpoint, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use self::azure_facts::AzureFacts;
 use super::deployment::DeploymentFacts;
-use super::{World, status};
+use super::{World, routed, status};
 use crate::azure::planned;
-use crate::child::ChildKind;
+use crate::child::{ChildKind, Observed};
 use crate::condition::{self, Statement, find};
 use crate::step::{Delete, Next, Plan, Step};
 
@@ -64,7 +65,12 @@ pub(super) fn plan(world: &World) -> Plan<EndpointStatus> {
         resolved_model: None,
         plan: None,
     };
-    Plan { steps, status, events: outcome.plan.events.clone(), next }
+    let plan = Plan { steps, status, events: outcome.plan.events.clone(), next };
+    let spec = &world.endpoint.spec;
+    if spec.rollout.strategy.is_progressive() && spec.target.type_ != TargetType::ManagedBatch {
+        return rollout::rolled(world, outcome, &facts, plan);
+    }
+    plan
 }
 
 /// Azure was not read: nothing is touched, and what was said of this very spec stays.
@@ -127,28 +133,30 @@ fn serves_here(world: &World) -> bool {
 }
 
 /// Everything of this Endpoint on this cluster: what routes to it first, the autoscaler before what it scales, and the
-/// pods before their address.
+/// pods before their address; and the gateway forgets it.
 fn removals(world: &World) -> Vec<Step> {
     let metadata = &world.endpoint.metadata;
-    let is_ours = |kind: &ChildKind| {
-        let seen = &world.children[kind];
+    let is_ours = |seen: &Observed| {
         let controller = seen.controller.as_ref();
         !seen.deleting && controller.is_some_and(|it| Some(&it.uid) == metadata.uid.as_ref())
     };
-    let all = std::iter::once(ChildKind::HttpRoute).chain(ChildKind::ALL.into_iter().rev());
-    let present = all.filter(|kind| world.children.contains_key(kind));
-    present
-        .filter(is_ours)
-        .map(|kind| {
-            Step::Delete(Delete {
-                kind,
-                namespace: metadata.namespace.clone().unwrap_or_default(),
-                name: metadata.name.clone().unwrap_or_default(),
-                uid: world.children[&kind].uid.clone(),
-                why: "Azure serves the model",
-            })
+    let further = world.further.iter().map(|(kind, seen)| (*kind, seen));
+    let all = world.children.iter().map(|(kind, seen)| (*kind, seen)).chain(further);
+    let mut ours: Vec<(ChildKind, &Observed)> = all.filter(|(_, seen)| is_ours(seen)).collect();
+    // An HTTPRoute is in no place of the table, and goes first.
+    let place = |kind: &ChildKind| ChildKind::ALL.iter().position(|it| it == kind).unwrap_or(usize::MAX);
+    ours.sort_by_key(|(kind, _)| std::cmp::Reverse(place(kind)));
+    let delete = |(kind, seen): (ChildKind, &Observed)| {
+        Step::Delete(Delete {
+            kind,
+            namespace: metadata.namespace.clone().unwrap_or_default(),
+            name: seen.body["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+            uid: seen.uid.clone(),
+            why: "Azure serves the model",
         })
-        .collect()
+    };
+    let route = world.route.as_ref().and_then(routed::remove);
+    ours.into_iter().map(delete).chain(route).collect()
 }
 
 /// The plan of an Endpoint of this cluster, beside what it still has in Azure.

@@ -10,7 +10,7 @@ use super::build::Speech;
 use super::build::route::RoutedRevision;
 use super::deployment::{DeploymentFacts, Presence};
 use super::http_route::Standing;
-use super::rollout::state::{Advanced, Facts, RevisionFacts, advance};
+use super::rollout::state::{Advanced, Facts, RevisionFacts, Shares, advance};
 use super::routed::Routes;
 use super::status::{self, Outcome, Scene, Verdict};
 use super::valid::{Replicas, Valid};
@@ -44,7 +44,8 @@ pub(super) fn plan(world: &World, valid: &Valid) -> Plan<EndpointStatus> {
         replicas: scenery.full(&old_rollout.stable),
         action: annotations.and_then(|it| it.get(ROLLOUT_ACTION_ANNOTATION)).map(String::as_str),
         evidence: world.evidence.as_ref(),
-        awaits: &|rollout| scenery.routes(rollout).awaited(),
+        shares: Shares::Decided(&|rollout| scenery.routes(rollout).awaited()),
+        kept_by: "rollout.revisionHistoryLimit says how many are kept",
         old: &old_rollout,
     });
     let routes = scenery.routes(&advanced.status);
@@ -339,7 +340,13 @@ impl<'a> Scenery<'a> {
         let stable = seen.map_or_else(DeploymentFacts::default, |it| DeploymentFacts::of(self.world, it));
         let standing = routes.standing();
         let waits = standing.filter(|it| !it.is_in_force()).and_then(Standing::trouble);
-        let facts = story::Facts { revisions: &self.revisions, waits: waits.as_deref() };
+        let answering = rollout.candidate.as_ref().and_then(|it| self.revisions.get(it));
+        let answering = answering.map_or(0, |it| it.available);
+        let facts = story::Facts {
+            does: "starts its pods",
+            so_far: format!("{answering} answer so far"),
+            waits: waits.as_deref().filter(|_| answering > 0),
+        };
         rollout.message = story::tell(&rollout, &self.world.endpoint.spec.rollout, &facts);
         let outcome = self.outcome(&rollout, steps, &stable);
         let outcome = match standing {

@@ -1,15 +1,13 @@
 //! A rollout in words: what happens, what was measured, what comes next, and who may act.
-use std::collections::BTreeMap;
-
 use api::endpoint::{CheckOutcome, PauseCause, Rollout, RolloutPhase, RolloutStatus, RolloutStep};
-
-use super::rollout::state::RevisionFacts;
 
 /// What the story is told by.
 pub(super) struct Facts<'a> {
-    /// The revisions that have a Deployment.
-    pub(super) revisions: &'a BTreeMap<String, RevisionFacts>,
-    /// Why the shares are not in force yet.
+    /// What a candidate does before a step is in force.
+    pub(super) does: &'a str,
+    /// How far it is.
+    pub(super) so_far: String,
+    /// Why the shares are not in force yet, although the candidate answers.
     pub(super) waits: Option<&'a str>,
 }
 
@@ -51,16 +49,15 @@ fn under_way(status: &RolloutStatus, rollout: &Rollout, candidate: &str, facts: 
         let who = "whoever may patch this Endpoint says resume, skip-step, promote or abort";
         return format!("revision {candidate} waits in {head}: {why}; {who}");
     }
-    let answering = facts.revisions.get(candidate).map_or(0, |it| it.available);
     let are_set = |step: &RolloutStep| {
         let traffic = step.traffic.is_none_or(|share| status.traffic == Some(share));
         traffic && step.mirror.is_none_or(|share| status.mirror == Some(share))
     };
-    if let Some(waits) = facts.waits.filter(|_| answering > 0 && current.is_some_and(are_set)) {
+    if let Some(waits) = facts.waits.filter(|_| current.is_some_and(are_set)) {
         return format!("revision {candidate} waits for {head}: {waits}");
     }
     if status.step_since.is_none() {
-        return format!("revision {candidate} starts its pods for {head}: {answering} answer so far");
+        return format!("revision {candidate} {} for {head}: {}", facts.does, facts.so_far);
     }
     let next = match steps.get(place + 1) {
         Some(step) => name(step),

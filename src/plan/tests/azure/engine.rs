@@ -112,6 +112,7 @@ fn compile(object: &Value, _: &Facts) -> Result<Compiled, Refusal> {
         requires: Vec::new(),
         outputs: Vec::new(),
         exports: exports.into_iter().collect(),
+        revision: None,
     })
 }
 

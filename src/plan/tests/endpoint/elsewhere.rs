@@ -1,6 +1,7 @@
 //! Endpoints in Azure: each phase of a change, moves from and to this cluster, and the end.
 
 mod bodies;
+mod rollouts;
 mod versions;
 
 use std::fmt::Write as _;

@@ -170,6 +170,7 @@ impl FakeAzure {
         if let Some(old) = &old {
             refuse_immutable(&body, old, type_)?;
         }
+        self.refuse_traffic(&put.id, &body)?;
         let stored = stored(&put.id, &body, old.as_ref(), type_);
         self.give(&put.id, &put.secrets);
         let verb = Verb::Put;
@@ -293,6 +294,45 @@ impl FakeAzure {
         if share("traffic") + share("mirrorTraffic") > 0 {
             let message = format!("the deployment {} gets traffic and can't be deleted", id.name());
             return Err(error(400, "BadRequest", message));
+        }
+        Ok(())
+    }
+
+    /// Live traffic sums to 100 or to nothing, one deployment gets copies of half of it at most, none gets both, and each
+    /// must be there and can answer when it gets more.
+    fn refuse_traffic(&self, id: &ResourceId, body: &Value) -> Result<(), Refused> {
+        if !id.type_().to_ascii_lowercase().ends_with("/onlineendpoints") {
+            return Ok(());
+        }
+        let refuse = |message: String| Err(error(400, "UserError", message));
+        let map = |name: &str| -> BTreeMap<String, i64> {
+            let map = body["properties"][name].as_object().cloned().unwrap_or_default();
+            map.into_iter().map(|(name, share)| (name, share.as_i64().unwrap_or(-1))).collect()
+        };
+        let (traffic, mirror) = (map("traffic"), map("mirrorTraffic"));
+        let sum: i64 = traffic.values().sum();
+        if sum != 0 && sum != 100 {
+            return refuse(format!("the traffic sums to {sum}"));
+        }
+        if mirror.len() > 1 || mirror.values().any(|share| !(0..=50).contains(share)) {
+            return refuse(format!("the mirror traffic is {mirror:?}"));
+        }
+        let live = |name: &String| traffic.get(name).is_some_and(|share| *share > 0);
+        if let Some((name, _)) = mirror.iter().find(|(name, share)| **share > 0 && live(name)) {
+            return refuse(format!("the deployment {name} has live traffic and mirror traffic"));
+        }
+        let before = self.resources.get(id);
+        for (map, shares) in [("traffic", &traffic), ("mirrorTraffic", &mirror)] {
+            for (name, share) in shares {
+                let deployment = id.child("deployments", name).ok().and_then(|id| self.resources.get(&id));
+                let Some(deployment) = deployment else {
+                    return refuse(format!("the deployment {name} does not exist"));
+                };
+                let had = before.and_then(|it| it["properties"][map][name].as_i64()).unwrap_or(0);
+                if *share > had && deployment["properties"]["provisioningState"] == "Failed" {
+                    return refuse(format!("the deployment {name} has failed"));
+                }
+            }
         }
         Ok(())
     }

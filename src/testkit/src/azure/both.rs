@@ -26,6 +26,8 @@ pub struct Both {
     pub refused: Option<String>,
     /// What reads give instead of what is, because Azure answers from before.
     pub stale: BTreeMap<ResourceId, Value>,
+    /// How long a round takes.
+    pub round: SignedDuration,
 }
 
 impl Both {
@@ -37,6 +39,8 @@ impl Both {
             reachable: true,
             refused: None,
             stale: BTreeMap::new(),
+            // Long enough for whatever waits to be tried again.
+            round: SignedDuration::from_mins(45),
         }
     }
 
@@ -111,6 +115,10 @@ impl Both {
                     }
                 }
                 Err(failure) => {
+                    let old = self.cluster.endpoint.status.clone().unwrap_or_default().conditions;
+                    let generation = self.cluster.endpoint.metadata.generation;
+                    status.conditions =
+                        failure.conditions(&status.conditions, &old, generation, self.azure.now);
                     self.refused = Some(failure.message);
                     break;
                 }
@@ -125,9 +133,7 @@ impl Both {
         let finalizers: Vec<String> = finalizers.filter_map(|it| it.as_str().map(str::to_owned)).collect();
         self.cluster.endpoint.metadata.finalizers = (!finalizers.is_empty()).then_some(finalizers);
         self.cluster.endpoint.status = Some(status);
-        // Every round is long enough for whatever waits to be tried again.
-        let round = SignedDuration::from_mins(45);
-        self.azure.now = self.azure.now.saturating_add(round).unwrap_or(self.azure.now);
+        self.azure.now = self.azure.now.saturating_add(self.round).unwrap_or(self.azure.now);
         self.cluster.now = self.azure.now;
         self.azure.tick();
         Ok(plan)

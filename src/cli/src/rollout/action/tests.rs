@@ -73,6 +73,10 @@ fn a_rollback_to_an_unknown_revision_names_those_that_are_kept() {
         refusal(&rolled_back(), &Action::Rollback(None)).unwrap(),
         "no revision that was stable before is left; spec.rollout.revisionHistoryLimit says how many are kept"
     );
+    let mut there = rolled_back();
+    there.spec.target.type_ = api::endpoint::TargetType::ManagedOnline;
+    let said = refusal(&there, &Action::Rollback(None)).unwrap();
+    assert!(said.contains("scaleDownDelaySeconds") && said.contains("change the spec back"), "{said}");
 }
 
 #[test]

@@ -34,7 +34,36 @@ impl<'a> AzureFacts<'a> {
         Self { deployments, traffic, mirrored: shares(status.outputs.get("mirrorTraffic")), wanted, status }
     }
 
-    fn is_running(&self, name: &str) -> bool {
+    /// The deployments, and where each stands.
+    pub(super) fn deployments(&self) -> impl Iterator<Item = (&str, ResourceState)> {
+        self.deployments.iter().map(|(id, status)| (id.name(), status.state))
+    }
+
+    /// The share of requests that a deployment answers, in percent.
+    pub(super) fn traffic_of(&self, name: &str) -> i32 {
+        self.traffic.get(name).copied().unwrap_or(0)
+    }
+
+    /// The shares of a deployment: what it answers, and what it gets copies of; none while the endpoint is being changed.
+    pub(super) fn shares(&self, name: &str) -> Option<(i32, i32)> {
+        let main = self.status.resources.iter().find(|it| Some(&it.id) == self.status.id.as_ref())?;
+        matches!(main.state, ResourceState::Ready | ResourceState::Differs)
+            .then(|| (self.traffic_of(name), self.mirrored.get(name).copied().unwrap_or(0)))
+    }
+
+    /// The deployment that answers most requests.
+    pub(super) fn most(&self) -> Option<&str> {
+        let names = self.deployments.iter().map(|(id, _)| id.name());
+        names.filter(|name| self.traffic_of(name) > 0).max_by_key(|name| self.traffic_of(name))
+    }
+
+    /// How many instances a deployment has, as far as that was asked.
+    pub(super) fn capacity_of(&self, name: &str) -> Option<i32> {
+        self.capacity().filter(|_| self.wanted.as_deref() == Some(name))
+    }
+
+    /// Whether a deployment can answer.
+    pub(super) fn is_running(&self, name: &str) -> bool {
         let runs =
             |state| matches!(state, ResourceState::Ready | ResourceState::Updating | ResourceState::Differs);
         self.deployments.iter().any(|(id, status)| id.name() == name && runs(status.state))

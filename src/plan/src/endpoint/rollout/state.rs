@@ -40,10 +40,22 @@ pub(in crate::endpoint) struct Facts<'a> {
     pub(in crate::endpoint) action: Option<&'a str>,
     /// What was measured in this step.
     pub(in crate::endpoint) evidence: Option<&'a Evidence>,
-    /// When to look again whether the shares of a status are in force; none when they are.
-    pub(in crate::endpoint) awaits: &'a dyn Fn(&RolloutStatus) -> Option<Duration>,
+    /// Which shares are in force.
+    pub(in crate::endpoint) shares: Shares<'a>,
+    /// What says for how long a revision from before can be gone back to.
+    pub(in crate::endpoint) kept_by: &'static str,
     /// Where the rollout stood.
     pub(in crate::endpoint) old: &'a RolloutStatus,
+}
+
+/// Which shares are in force.
+#[derive(Clone, Copy)]
+pub(in crate::endpoint) enum Shares<'a> {
+    /// Those that are decided, once what routes requests has taken them in. It tells when to look again; none once it has.
+    Decided(&'a dyn Fn(&RolloutStatus) -> Option<Duration>),
+    /// Those that are seen: what the candidate answers and what it gets copies of, in percent. None while that is not
+    /// clear. One revision can't have both.
+    Seen(Option<(i32, i32)>),
 }
 
 /// What is seen of a revision.
@@ -199,8 +211,7 @@ impl Walk<'_> {
         let Some(revision) = found.cloned() else {
             let names: Vec<&str> = proven.by_ref().map(String::as_str).collect();
             return Err(match names.as_slice() {
-                [] => "no revision that was stable before is left; rollout.revisionHistoryLimit says how many are kept"
-                    .to_owned(),
+                [] => format!("no revision that was stable before is left; {}", self.facts.kept_by),
                 names => format!("name one of the revisions that were stable before: {}", names.join(", ")),
             });
         };
@@ -357,7 +368,7 @@ impl Walk<'_> {
         let step = self.step().cloned();
         let shares = match &step {
             Some(RolloutStep { traffic: Some(traffic), .. }) => (*traffic, 0),
-            Some(RolloutStep { mirror: Some(mirror), .. }) => (self.status.traffic.unwrap_or(0), *mirror),
+            Some(RolloutStep { mirror: Some(mirror), .. }) => (self.beside_copies(), *mirror),
             Some(_) => (self.status.traffic.unwrap_or(0), self.status.mirror.unwrap_or(0)),
             None => (100, 0),
         };
@@ -370,16 +381,22 @@ impl Walk<'_> {
             }
             return false;
         }
+        (self.status.traffic, self.status.mirror) = (Some(shares.0), Some(shares.1));
+        match self.facts.shares {
+            Shares::Seen(seen) if seen != Some(shares) => return false,
+            Shares::Decided(awaits) if step.is_some() => {
+                if let Some(wait) = awaits(&self.status) {
+                    // The step begins once the gateway has taken the shares in.
+                    self.wait(wait);
+                    return false;
+                }
+            }
+            Shares::Seen(_) | Shares::Decided(_) => {}
+        }
         let Some(step) = step else {
             self.promote();
             return false;
         };
-        (self.status.traffic, self.status.mirror) = (Some(shares.0), Some(shares.1));
-        if let Some(wait) = (self.facts.awaits)(&self.status) {
-            // The step begins once the gateway has taken the shares in.
-            self.wait(wait);
-            return false;
-        }
         self.status.step_since = Some(self.now());
         let (number, count) = (self.status.step.unwrap_or(1), self.count());
         let revision = self.status.candidate.clone().unwrap_or_default();
@@ -398,6 +415,21 @@ impl Walk<'_> {
         // What is measured begins now, and says nothing yet.
         self.wait(PERIOD.min(self.remaining(&step)));
         false
+    }
+
+    /// The share of requests that the candidate goes on answering while it gets copies.
+    fn beside_copies(&self) -> i32 {
+        match self.facts.shares {
+            Shares::Decided(_) => self.status.traffic.unwrap_or(0),
+            Shares::Seen(_) => 0,
+        }
+    }
+
+    fn is_in_force(&self, shares: (i32, i32)) -> bool {
+        match self.facts.shares {
+            Shares::Decided(_) => true,
+            Shares::Seen(seen) => seen == Some(shares),
+        }
     }
 
     fn wait(&mut self, wait: Duration) {
@@ -427,6 +459,11 @@ impl Walk<'_> {
             && let Some(failed) = candidate.failed
         {
             return self.fail(failed);
+        }
+        if !self.is_in_force((self.status.traffic.unwrap_or(0), self.status.mirror.unwrap_or(0))) {
+            // Somebody moved requests: the step begins anew once they are back.
+            self.status.step_since = None;
+            return true;
         }
         let remaining = self.remaining(&step);
         let over = remaining.is_zero();

@@ -48,6 +48,51 @@ spec:
 ",
     },
     Sample {
+        file: "endpoint-managed-canary.yaml",
+        head: "Lets a new version of a registered model take over step by step on virtual machines that Azure manages: \
+            first on copies of requests, then on a tenth once a person has agreed, then on half of them. The version before \
+            is kept for an hour, so that a person can go back to it at once.",
+        manifest: r"apiVersion: mlops-operator.dev/v1alpha1
+kind: Endpoint
+metadata:
+  name: churn-canary
+spec:
+  target:
+    type: ManagedOnline
+    workspaceRef:
+      name: churn-dev
+    instanceType: Standard_DS3_v2
+    environment:
+      image: registry.example.com/churn-server:1.4.0
+      livenessRoute:
+        path: /v2/health/live
+        port: 8080
+      readinessRoute:
+        path: /v2/health/ready
+        port: 8080
+      scoringRoute:
+        path: /v2/models/churn/infer
+        port: 8080
+  model:
+    uri: azureml://registries/contoso/models/churn/versions/7
+    format: ONNX
+  scaling:
+    replicas: 2
+  rollout:
+    strategy: Canary
+    steps:
+      - mirror: 20
+        hold: 30m
+      - pause: true
+      - traffic: 10
+        hold: 1h
+      - traffic: 50
+        hold: 1h
+    onFailure: Rollback
+    scaleDownDelaySeconds: 3600
+",
+    },
+    Sample {
         file: "endpoint-managed-batch.yaml",
         head: "Scores files by jobs on the Compute of the sample `compute.yaml`.",
         manifest: r"apiVersion: mlops-operator.dev/v1alpha1
