@@ -69,7 +69,8 @@ pub struct ServingRuntimeSpec {
     #[serde(default = "port")]
     #[schemars(range(min = 1024, max = 65535))]
     pub port: i32,
-    /// What `port` speaks to the inference gateway.
+    /// What `port` speaks to the inference gateway: `HTTP1`, or `H2C` for HTTP/2 from the first byte, which answers gRPC
+    /// as well. The probes of Kubernetes ask in HTTP/1.1, which the port must answer too.
     #[serde(default)]
     pub protocol: Protocol,
     /// The port that answers gRPC calls, such as those of the Open Inference Protocol. The Service of an Endpoint has it
@@ -114,8 +115,7 @@ pub enum Protocol {
     #[default]
     #[serde(rename = "HTTP1")]
     Http1,
-    /// HTTP/2 from the first byte (h2c with prior knowledge), and so gRPC as well. The probes of Kubernetes ask in
-    /// HTTP/1.1, which the port must answer too.
+    /// HTTP/2 from the first byte (h2c with prior knowledge), and so gRPC as well.
     #[serde(rename = "H2C")]
     H2c,
 }

@@ -50,6 +50,12 @@ pub struct Arguments {
     /// How long a batch of captures waits for more.
     #[arg(long, env = "MLOPS_GATEWAY_CAPTURE_MILLISECONDS", default_value_t = 2_000)]
     pub capture_milliseconds: u64,
+    /// Where spans go by OTLP over HTTP, such as http://collector.observability:4318; without it there are none.
+    #[arg(long, env = "MLOPS_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+    /// The part of requests that are traced when their callers do not say, from 0 to 1.
+    #[arg(long, env = "MLOPS_GATEWAY_TRACE_RATIO", default_value_t = 0.01, value_parser = ratio)]
+    pub trace_ratio: f64,
     /// Threads; 0 is one for each processor.
     #[arg(long, env = "MLOPS_GATEWAY_THREADS", default_value_t = 0)]
     pub threads: usize,
@@ -72,6 +78,11 @@ pub enum LogFormat {
 
 fn positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "use a number of at least 1".to_owned())
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or_else(|| "use a number from 0 to 1".to_owned())
 }
 
 /// The name becomes a file's.

@@ -13,6 +13,7 @@ use crate::grpc::{self, Dialect};
 use crate::metrics::Series;
 use crate::state::State;
 use crate::table::Endpoint;
+use crate::traces::Trace;
 
 /// The largest body that is kept aside.
 pub const MOST_KEPT: usize = 1024 * 1024;
@@ -107,6 +108,8 @@ pub struct Asked {
     pub is_captured: bool,
     /// The headers, for a copy.
     pub headers: HeaderMap,
+    /// Its span, if it is traced.
+    pub trace: Option<Arc<Trace>>,
 }
 
 /// A request and its answer, whole.
@@ -250,7 +253,10 @@ impl Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         let status = self.outcome();
-        let Some(asked) = self.asked.take() else { return };
+        let Some(mut asked) = self.asked.take() else { return };
+        if let Some(trace) = asked.trace.take() {
+            trace.end(self.status, self.code, status >= 500);
+        }
         self.in_flight.count(status);
         let mut inbound = locked(&self.inbound);
         inbound.close();

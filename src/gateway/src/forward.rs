@@ -1,4 +1,5 @@
 //! A request's way to its revision: the headers that go on, the attempts, and what went wrong.
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -77,30 +78,46 @@ pub fn strip(headers: &mut HeaderMap) {
     }
 }
 
+/// How often a request may be tried again, and was.
+pub struct Attempts<'s> {
+    /// The numbers of the revision.
+    pub series: &'s Series,
+    /// The most further attempts.
+    pub most: u32,
+    /// The further attempts.
+    pub made: AtomicU32,
+}
+
+impl Attempts<'_> {
+    fn again(&self) {
+        self.series.retries.inc();
+        self.made.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Sends a request. It is tried again only to connect: then not a byte was sent, and the body was not read.
 pub async fn send(
     port: &Port,
-    series: &Series,
-    retries: u32,
+    attempts: &Attempts<'_>,
     head: Head,
     inbound: &Arc<Mutex<Inbound>>,
 ) -> Result<Response<Received>, Trouble> {
     let mut request = head.request(Lent::Streamed(Arc::clone(inbound)));
     let mut attempt = 0;
     let error = loop {
-        match connect(port, series, retries).await?.send(request).await {
+        match connect(port, attempts).await?.send(request).await {
             Ok(response) => {
                 port.circuit.succeeded();
                 return Ok(response);
             }
             Err(NotAnswered::Broken(error)) => break error,
-            Err(NotAnswered::Unsent(_)) if attempt > retries => {
+            Err(NotAnswered::Unsent(_)) if attempt > attempts.most => {
                 return Err(Trouble::Unreachable("its connections close at once".to_owned()));
             }
             Err(NotAnswered::Unsent(unsent)) => request = *unsent,
         }
         attempt += 1;
-        series.retries.inc();
+        attempts.again();
     };
     let inbound = locked(inbound);
     Err(match (inbound.is_too_large, inbound.is_cut) {
@@ -110,7 +127,7 @@ pub async fn send(
     })
 }
 
-async fn connect(port: &Port, series: &Series, retries: u32) -> Result<Lease, Trouble> {
+async fn connect(port: &Port, attempts: &Attempts<'_>) -> Result<Lease, Trouble> {
     let mut attempt = 0;
     loop {
         let error = match port.lease().await {
@@ -118,15 +135,15 @@ async fn connect(port: &Port, series: &Series, retries: u32) -> Result<Lease, Tr
             Err(error) => error,
         };
         if port.circuit.failed(Instant::now()) {
-            series.opened.inc();
+            attempts.series.opened.inc();
             tracing::warn!(address = port.address(), error, "a revision can't be reached and is left alone");
         }
-        if attempt == retries || port.circuit.is_open(Instant::now()) {
+        if attempt == attempts.most || port.circuit.is_open(Instant::now()) {
             return Err(Trouble::Unreachable(error));
         }
         tokio::time::sleep(PAUSE * 2_u32.pow(attempt)).await;
         attempt += 1;
-        series.retries.inc();
+        attempts.again();
     }
 }
 

@@ -44,5 +44,6 @@ pub mod table;
 mod tensor;
 pub mod tls;
 pub mod token;
+pub mod traces;
 
 pub use start::run;

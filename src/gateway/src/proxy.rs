@@ -2,6 +2,7 @@
 mod place;
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,12 +16,15 @@ use crate::auth;
 use crate::body::{Answered, Inbound, Outgoing, locked};
 use crate::config::{Auth, Revision};
 use crate::exchange::{Asked, Ending, InFlight, Recording};
-use crate::forward::{self, Head, Trouble};
+use crate::forward::{self, Attempts, Head, Trouble};
 use crate::grpc::{self, Dialect};
-use crate::metrics::Captured;
+use crate::metrics::{Captured, Series};
 use crate::pick::CHOSEN;
+use crate::pool::Received;
+use crate::port::Port;
 use crate::state::State;
 use crate::table::{Endpoint, Table};
+use crate::traces::{self, Trace};
 
 /// The id of a request, passed on and answered.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -48,17 +52,25 @@ pub async fn handle(state: &Arc<State>, origin: Origin, request: Request<Incomin
     let table = Arc::clone(&state.table());
     let path = parts.uri.path().to_owned();
     let method = parts.method.clone();
+    let trace = state.traces.as_ref().and_then(|traces| traces.begin(&parts.headers, &method, &path));
     let result = match resolve(&table, &parts) {
         Ok((endpoint, rest)) => {
             let key = Arc::clone(&endpoint.key);
+            if let Some(trace) = &trace {
+                trace.name(&endpoint.route.namespace, &endpoint.route.name, &request_id);
+            }
             let patience = (dialect == Dialect::Grpc).then(|| grpc::patience(&parts.headers)).flatten();
-            let call = Call { state, origin, started, request_id: &request_id, rest, dialect, patience };
+            let (request_id, trace) = (&*request_id, trace.as_ref());
+            let call = Call { state, origin, started, request_id, rest, dialect, patience, trace };
             call.answer(endpoint, &mut parts, body).await.map_err(|refusal| (key, refusal))
         }
         Err(refusal) => Err(("".into(), refusal)),
     };
     let mut response = result.unwrap_or_else(|(key, refusal)| {
         state.metrics.refused(&key, refusal.status.as_u16());
+        if let Some(trace) = &trace {
+            trace.end(refusal.status.as_u16(), None, refusal.status.is_server_error());
+        }
         let (status, micros) = (refusal.status.as_u16(), started.elapsed().as_micros() as u64);
         let (method, code) = (method.as_str(), refusal.code);
         tracing::info!(target: "access", endpoint = &*key, method, path, status, code, micros, request_id);
@@ -132,6 +144,14 @@ struct Call<'c> {
     dialect: Dialect,
     /// How long the caller waits, when it says so.
     patience: Option<Duration>,
+    trace: Option<&'c Arc<Trace>>,
+}
+
+/// How a request gets to its revision.
+struct Way<'e> {
+    port: &'e Port,
+    revision: &'e Revision,
+    series: &'e Arc<Series>,
 }
 
 impl Call<'_> {
@@ -162,6 +182,7 @@ impl Call<'_> {
         body: Incoming,
     ) -> Result<Response<Answered>, Refusal> {
         self.admit(&endpoint, parts).await?;
+        let waits = self.trace.map(|_| Instant::now());
         let place = match place::choose(self, endpoint, &parts.headers).await {
             Ok(place) => place,
             Err(place::NoPlace { refusal, of: None }) => return Err(refusal),
@@ -170,60 +191,67 @@ impl Call<'_> {
             }
         };
         let (endpoint, choice) = (place.endpoint, place.choice);
-        let (Some(target), Some(revision)) =
-            (endpoint.targets.get(choice.place), endpoint.route.revisions.get(choice.place))
-        else {
-            return Err(place::no_traffic(&endpoint));
-        };
-        let Some(port) = target.port(self.dialect) else { return Err(place::no_traffic(&endpoint)) };
-        let series = target.series(&self.state.metrics);
-        let in_flight = InFlight::new(series, self.started, place.slot);
-        let head = self.head(parts, &endpoint, revision)?;
+        let Some(way) = self.way(&endpoint, choice.place) else { return Err(place::no_traffic(&endpoint)) };
+        if let (Some(trace), Some(since)) = (self.trace, waits) {
+            trace.choose(&way.revision.name, since.elapsed());
+        }
+        let in_flight = InFlight::new(way.series, self.started, place.slot);
+        let head = self.head(parts, &endpoint, way.revision)?;
         let asked = self.asked(&endpoint, choice, &head);
         let is_kept = asked.mirror.is_some() || asked.is_captured;
         let recording = is_kept.then(|| Recording::new(&self.state.budget));
         let limit = endpoint.route.limits.body_bytes;
-        let inbound = Inbound::new(body, limit, recording, self.dialect, port.is_http_2());
+        let inbound = Inbound::new(body, limit, recording, self.dialect, way.port.is_http_2());
         let inbound = Arc::new(Mutex::new(inbound));
-        let time = Duration::from_millis(endpoint.route.timeouts.request_milliseconds);
-        let left = self.patience.map(|patience| patience.saturating_sub(self.started.elapsed()));
-        let time = left.map_or(time, |left| left.min(time));
-        let sent = forward::send(port, series, endpoint.route.retries, head, &inbound);
-        let result = match tokio::time::timeout(time, sent).await {
-            Ok(result) => result.map_err(|trouble| refusal(trouble, &endpoint, revision)),
-            Err(_) => Err(Refusal::new(
-                StatusCode::GATEWAY_TIMEOUT,
-                "RevisionTimeout",
-                format!(
-                    "the revision `{}` did not answer within {} ms; send fewer rows, add replicas, or raise \
-                     timeouts.requestMilliseconds",
-                    revision.name,
-                    time.as_millis()
-                ),
-            )),
-        };
-        let response = match result {
-            Ok(response) => response,
+        match self.send(&endpoint, &way, head, &inbound).await {
+            Ok(response) => {
+                let status = response.status().as_u16();
+                let ending = Ending::new(self.state, in_flight, asked, inbound, status);
+                let idle = Duration::from_millis(endpoint.route.timeouts.idle_milliseconds);
+                Ok(passed_on(response, way.revision, idle, ending))
+            }
             // Counted as the revision's: whoever judges it must see what its callers saw.
             Err(refusal) => {
                 locked(&inbound).close();
-                series.observe(self.started.elapsed());
-                return Ok(self.failed(&refusal, &endpoint, choice.place, parts));
+                way.series.observe(self.started.elapsed());
+                Ok(self.failed(&refusal, &endpoint, choice.place, parts))
             }
-        };
-        let name = HeaderValue::from_str(&revision.name).ok();
-        let idle = Duration::from_millis(endpoint.route.timeouts.idle_milliseconds);
-        let (mut head, body) = response.into_parts();
-        forward::strip(&mut head.headers);
-        if let Some(name) = name {
-            head.headers.insert(CHOSEN, name);
         }
-        let mut ending = Ending::new(self.state, in_flight, asked, inbound, head.status.as_u16());
-        ending.note(&head.headers);
-        let mut response = Response::new(Answered::new(Outgoing::new(body, idle, ending)));
-        *response.status_mut() = head.status;
-        *response.headers_mut() = head.headers;
-        Ok(response)
+    }
+
+    /// The way to a revision that answers what the caller speaks.
+    fn way<'e>(&self, endpoint: &'e Endpoint, place: usize) -> Option<Way<'e>> {
+        let target = endpoint.targets.get(place)?;
+        let (port, revision) = (target.port(self.dialect)?, endpoint.route.revisions.get(place)?);
+        Some(Way { port, revision, series: target.series(&self.state.metrics) })
+    }
+
+    /// Sends the request, within its time.
+    async fn send(
+        &self,
+        endpoint: &Endpoint,
+        way: &Way<'_>,
+        head: Head,
+        inbound: &Arc<Mutex<Inbound>>,
+    ) -> Result<Response<Received>, Refusal> {
+        let time = Duration::from_millis(endpoint.route.timeouts.request_milliseconds);
+        let left = self.patience.map(|patience| patience.saturating_sub(self.started.elapsed()));
+        let time = left.map_or(time, |left| left.min(time));
+        let attempts = Attempts { series: way.series, most: endpoint.route.retries, made: AtomicU32::new(0) };
+        let sent = tokio::time::timeout(time, forward::send(way.port, &attempts, head, inbound)).await;
+        if let Some(trace) = self.trace {
+            trace.retried(attempts.made.load(Ordering::Relaxed));
+        }
+        let late = |_| {
+            let message = format!(
+                "the revision `{}` did not answer within {} ms; send fewer rows, add replicas, or raise \
+                 timeouts.requestMilliseconds",
+                way.revision.name,
+                time.as_millis()
+            );
+            Refusal::new(StatusCode::GATEWAY_TIMEOUT, "RevisionTimeout", message)
+        };
+        sent.map_err(late)?.map_err(|trouble| refusal(trouble, endpoint, way.revision))
     }
 
     /// The answer in place of the revision's. Its time is counted only where the revision was asked: that of a refusal
@@ -239,6 +267,9 @@ impl Call<'_> {
         let target = endpoint.targets.get(place);
         if let Some(target) = target {
             target.series(&self.state.metrics).count(status);
+        }
+        if let Some(trace) = self.trace {
+            trace.end(status, None, status >= 500);
         }
         let (endpoint, code) = (&*endpoint.key, refusal.code);
         let revision = target.map(|target| &*target.revision);
@@ -260,6 +291,9 @@ impl Call<'_> {
         }
         if endpoint.route.auth != Auth::None {
             headers.remove(header::AUTHORIZATION);
+        }
+        if let Some(trace) = self.trace {
+            headers.insert(traces::PARENT, trace.parent());
         }
         if let Ok(id) = HeaderValue::from_str(self.request_id) {
             headers.insert(REQUEST_ID, id);
@@ -299,9 +333,29 @@ impl Call<'_> {
             mirror,
             is_captured,
             headers: mirror.map(|_| head.headers.clone()).unwrap_or_default(),
+            trace: self.trace.map(Arc::clone),
             endpoint: Arc::clone(endpoint),
         }
     }
+}
+
+/// The revision's answer, watched to its end.
+fn passed_on(
+    response: Response<Received>,
+    revision: &Revision,
+    idle: Duration,
+    mut ending: Ending,
+) -> Response<Answered> {
+    let (mut head, body) = response.into_parts();
+    ending.note(&head.headers);
+    forward::strip(&mut head.headers);
+    if let Ok(name) = HeaderValue::from_str(&revision.name) {
+        head.headers.insert(CHOSEN, name);
+    }
+    let mut response = Response::new(Answered::new(Outgoing::new(body, idle, ending)));
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    response
 }
 
 /// Where a revision has what was asked for.

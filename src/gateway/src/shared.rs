@@ -24,7 +24,7 @@ const FULL: usize = 16;
 /// The most connections.
 const MOST: usize = 64;
 /// How long a connection takes new requests.
-const AGE: Duration = Duration::from_secs(60);
+const AGE: Duration = Duration::from_mins(1);
 /// Requests in a row whose answer never began, after which a connection gets no more: its other end may be gone without
 /// a word. Pings would tell, but gRPC servers end a connection that pings them during a long answer.
 const SILENT: u32 = 4;

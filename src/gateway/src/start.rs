@@ -16,6 +16,7 @@ use crate::source::Source;
 use crate::state::{Bounds, State};
 use crate::tls::{self, Certificate, Files};
 use crate::token::Issuers;
+use crate::traces::Traces;
 use crate::{admin, connections};
 
 /// Runs the program with its arguments.
@@ -89,7 +90,10 @@ pub fn state(arguments: &Arguments) -> Result<(Arc<State>, Writer), String> {
         mirrored: arguments.mirrored,
         head: Duration::from_secs(arguments.head_seconds),
     };
-    Ok((Arc::new(State::new(metrics, captures, Issuers::new(client), bounds)), writer))
+    let mut state = State::new(metrics, captures, Issuers::new(client), bounds);
+    let endpoint = arguments.otlp_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty());
+    state.traces = endpoint.map(|endpoint| Traces::new(endpoint, arguments.trace_ratio)).transpose()?;
+    Ok((Arc::new(state), writer))
 }
 
 async fn source(arguments: &Arguments) -> Result<Source, String> {
@@ -153,6 +157,8 @@ async fn serve(arguments: Arguments) -> Result<(), String> {
     if tokio::time::timeout(Duration::from_secs(4), writer).await.is_err() {
         tracing::warn!("some captures were not written in time");
     }
+    // It blocks, and may not do so on a thread of the runtime.
+    let _ = tokio::task::spawn_blocking(move || state.traces.as_ref().map(Traces::finish)).await;
     tracing::info!("drained");
     Ok(())
 }

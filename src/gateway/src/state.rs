@@ -13,6 +13,7 @@ use crate::metrics::Metrics;
 use crate::mirror::Mirrors;
 use crate::table::Table;
 use crate::token::Issuers;
+use crate::traces::Traces;
 
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -50,6 +51,8 @@ pub struct State {
     pub captures: Captures,
     /// The public keys of issuers of tokens.
     pub issuers: Issuers,
+    /// What makes spans, if any are wanted.
+    pub traces: Option<Traces>,
 }
 
 impl State {
@@ -68,6 +71,7 @@ impl State {
             mirrors: Mirrors::new(bounds.mirrored),
             captures,
             issuers,
+            traces: None,
         }
     }
 

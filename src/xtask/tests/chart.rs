@@ -163,9 +163,11 @@ fn traces_may_leave_through_the_network_policy() {
     for (endpoint, port) in [("http://collector.example:4318/base", 4318), ("http://collector.example", 80)] {
         let objects = objects(&json!({"otlpEndpoint": endpoint}));
         let policies = of_kind(&objects, "NetworkPolicy");
-        let policy = policies.iter().find(|policy| policy["metadata"]["name"] == NAME).unwrap();
-        let rules = policy["spec"]["egress"].as_array().unwrap();
-        assert!(rules.contains(&json!({"ports": [{"port": port}]})), "{policy}");
+        for name in [NAME.to_owned(), format!("{NAME}-gateway")] {
+            let policy = policies.iter().find(|policy| policy["metadata"]["name"] == *name).unwrap();
+            let rules = policy["spec"]["egress"].as_array().unwrap();
+            assert!(rules.contains(&json!({"ports": [{"port": port}]})), "{policy}");
+        }
     }
 }
 

@@ -83,7 +83,7 @@ impl Attacked {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        assert!(tokio::time::timeout(Duration::from_secs(60), waiting).await.is_ok(), "never: {line}");
+        assert!(tokio::time::timeout(Duration::from_mins(1), waiting).await.is_ok(), "never: {line}");
     }
 
     /// A good caller got answers all the time, and memory was bounded.
@@ -171,7 +171,7 @@ async fn a_body_without_end_is_refused_once_it_is_too_large() {
     for _ in 0..8 {
         let mut endless = TcpStream::connect(attacked.address).await.unwrap();
         endless.write_all(format!("{told}transfer-encoding: chunked\r\n\r\n").as_bytes()).await.unwrap();
-        let chunk = [format!("{:x}\r\n", 1 << 20).as_bytes(), &[b'1'; 1 << 20], b"\r\n"].concat();
+        let chunk = [format!("{:x}\r\n", 1 << 20).as_bytes(), &vec![b'1'; 1 << 20], b"\r\n"].concat();
         // A gigabyte, were it taken.
         let mut sent = 0;
         while sent < 1024 && endless.write_all(&chunk).await.is_ok() {
@@ -203,7 +203,7 @@ async fn callers_that_say_little_and_slowly_are_freed() {
     for mut stream in slow {
         let mut rest = Vec::new();
         // It is closed, with a refusal or without.
-        let read = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut rest)).await;
+        let read = tokio::time::timeout(Duration::from_mins(1), stream.read_to_end(&mut rest)).await;
         assert!(read.is_ok(), "still open");
     }
     attacked.survives().await;
@@ -322,7 +322,7 @@ async fn heads_that_are_too_large_are_refused() {
     let (attacked, _backend) = plain(&json!({})).await;
     let begin = "POST /endpoints/team/churn/score HTTP/1.1\r\nhost: a\r\n";
     let one = format!("{begin}x-large: {}\r\n\r\n", "x".repeat(200_000));
-    let many: String = (0..1_000).map(|number| format!("x-{number}: 1\r\n")).collect();
+    let many = (0..1_000).map(|number| format!("x-{number}: 1\r\n")).collect::<Vec<_>>().concat();
     let path = format!("POST /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(200_000));
     for (head, status) in [(one, "431"), (format!("{begin}{many}\r\n"), "431"), (path, "431")] {
         let stream = TcpStream::connect(attacked.address).await.unwrap();

@@ -15,4 +15,5 @@ mod pools;
 mod process;
 mod statistics;
 mod support;
+mod traces;
 mod traffic;

@@ -151,6 +151,7 @@ fn gateway_cases() -> Vec<Case> {
         case("gateway.drainSeconds", 60, Adds("terminationGracePeriodSeconds: 85\n")),
         case("gateway.threads", 3, Adds("--threads=3")),
         case("gateway.keptBytes", 1_000_000, Adds("--kept-bytes=1000000\n")),
+        case("gateway.traceRatio", 0.5, Adds("--trace-ratio=0.5\n")),
         case("gateway.mirrored", 9, Adds("--mirrored=9\n")),
         case("gateway.captured", 99, Adds("--captured=99\n")),
         case("gateway.logLevel", "info,access=off", Adds("--log-level=info,access=off")),
