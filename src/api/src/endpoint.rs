@@ -23,7 +23,7 @@ pub use target::{
     LoggingLevel, OutputAction, ProbeSettings, RequestLogging, RequestSettings, RetrySettings, RollingRate,
     Route, Switch, Target, TargetEnvironment, TargetType, TokenRules,
 };
-pub use traffic::{Capture, CaptureStore, RateLimit, Routing};
+pub use traffic::{Capture, CaptureFormat, CaptureStore, RateLimit, Routing};
 
 /// A stable scoring address and the model behind it.
 ///
