@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::drain::stopped;
+use crate::head_time::HeadTime;
 use crate::proxy::{self, Origin};
 use crate::state::State;
 
@@ -105,7 +106,7 @@ impl Connection {
         let mut builder = Builder::new(TokioExecutor::new());
         builder
             .http1()
-            .timer(TokioTimer::new())
+            .timer(HeadTime::default())
             .header_read_timeout(HEAD_TIME)
             .max_buf_size(64 * 1024)
             .writev(false)

@@ -25,6 +25,7 @@ pub mod connections;
 pub mod drain;
 pub mod exchange;
 pub mod forward;
+mod head_time;
 pub mod limit;
 pub mod metrics;
 pub mod mirror;
