@@ -90,9 +90,9 @@ impl Connection {
     }
 
     async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(&self, stream: S, is_encrypted: bool) {
-        let origin = Origin { peer: self.peer.ip().to_canonical(), is_encrypted };
+        let origin = Origin::new(self.peer.ip().to_canonical(), is_encrypted);
         let service = hyper::service::service_fn(|request: Request<Incoming>| {
-            let state = Arc::clone(&self.state);
+            let (state, origin) = (Arc::clone(&self.state), origin.clone());
             async move {
                 let version = request.version();
                 let mut response = proxy::handle(&state, origin, request).await;
