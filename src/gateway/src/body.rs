@@ -13,6 +13,7 @@ use tokio::time::Sleep;
 
 use crate::exchange::{Ending, Recording};
 use crate::pool::Received;
+use crate::quiet::Quiet;
 
 /// Any error of a body.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -36,12 +37,15 @@ pub struct Inbound {
     pub is_cut: bool,
     /// Its copy.
     pub recording: Option<Recording>,
+    /// The waker of the connection that it comes from, where reading it there and sending it on are one task.
+    pub quiet: Option<Quiet>,
 }
 
 impl Inbound {
     /// The body of a request, of at most so many bytes.
     pub fn new(body: Incoming, limit: u64, recording: Option<Recording>) -> Self {
-        let mut inbound = Self { body, limit, bytes: 0, is_too_large: false, is_cut: false, recording };
+        let mut inbound =
+            Self { body, limit, bytes: 0, is_too_large: false, is_cut: false, recording, quiet: None };
         inbound.mark_end();
         inbound
     }
@@ -52,8 +56,18 @@ impl Inbound {
         }
     }
 
+    /// With the last part nobody need wake this task to read another one.
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Some(quiet) = &self.quiet else { return Pin::new(&mut self.body).poll_frame(context) };
+        let (frame, has_woken) = quiet.hold(|| Pin::new(&mut self.body).poll_frame(context));
+        if has_woken && !(frame.is_ready() && self.body.is_end_stream()) {
+            context.waker().wake_by_ref();
+        }
+        frame
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let frame = ready!(self.poll_body(context));
         match &frame {
             Some(Ok(frame)) => {
                 let data = frame.data_ref().map_or(&[][..], |data| data);

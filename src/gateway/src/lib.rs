@@ -32,6 +32,7 @@ pub mod mirror;
 pub mod pick;
 pub mod pool;
 pub mod proxy;
+pub mod quiet;
 pub mod registry;
 pub mod source;
 pub mod start;

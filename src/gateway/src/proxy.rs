@@ -12,11 +12,12 @@ use hyper::body::Incoming;
 
 use crate::answer::Refusal;
 use crate::auth;
-use crate::body::{Answered, Inbound, Outgoing};
+use crate::body::{Answered, Inbound, Outgoing, locked};
 use crate::config::{Auth, Revision};
 use crate::exchange::{Asked, Ending, InFlight, Recording};
 use crate::forward::{self, Head, Trouble};
 use crate::pick::CHOSEN;
+use crate::quiet::Quiet;
 use crate::state::State;
 use crate::table::{Endpoint, Table};
 
@@ -37,12 +38,14 @@ pub struct Origin {
     forwarded: Option<HeaderValue>,
     /// Whether the connection is encrypted.
     pub is_encrypted: bool,
+    /// The waker of the connection, where a request and its connection are one task.
+    pub quiet: Option<Quiet>,
 }
 
 impl Origin {
     /// A connection's origin.
     pub fn new(peer: IpAddr, is_encrypted: bool) -> Self {
-        Self { peer, forwarded: HeaderValue::from_str(&peer.to_string()).ok(), is_encrypted }
+        Self { peer, forwarded: HeaderValue::from_str(&peer.to_string()).ok(), is_encrypted, quiet: None }
     }
 }
 
@@ -178,6 +181,7 @@ impl Call<'_> {
         let is_kept = asked.mirror.is_some() || asked.is_captured;
         let recording = is_kept.then(|| Recording::new(&self.state.budget));
         let inbound = Arc::new(Mutex::new(Inbound::new(body, endpoint.route.limits.body_bytes, recording)));
+        locked(&inbound).quiet.clone_from(&self.origin.quiet);
         let time = Duration::from_millis(endpoint.route.timeouts.request_milliseconds);
         let sent = forward::send(target, series, endpoint.route.retries, head, &inbound);
         let result = match tokio::time::timeout(time, sent).await {
