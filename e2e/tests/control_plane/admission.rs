@@ -245,6 +245,10 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
             "capture.store.uri must be https://ACCOUNT.blob.core.windows.net/CONTAINER/PATH",
         ),
         (
+            json!({"capture": {"format": "CSV", "store": {"uri": "https://a.blob.core.windows.net/captures"}}}),
+            "supported values: \"JSONLines\", \"Parquet\"",
+        ),
+        (
             json!({"capture": {"store": {"uri": "https://a.blob.core.windows.net/captures/../models"}}}),
             "capture.store.uri must be https://ACCOUNT.blob.core.windows.net/CONTAINER/PATH",
         ),
@@ -368,6 +372,7 @@ pub(crate) async fn valid_objects_and_samples_are_accepted(context: &mut Context
                 "analysis": {"queries": [{"name": "errors", "query": "up", "max": 0.01}]}},
             "scaling": {"minReplicas": 1, "maxReplicas": 3, "target": {"cpuUtilization": 50}}}),
         json!({"capture": {"store": {"uri": "https://a.blob.core.windows.net/captures/churn"}, "mask": ["age"]}}),
+        json!({"capture": {"format": "Parquet", "store": {"uri": "https://a.blob.core.windows.net/captures"}}}),
     ];
     for (index, change) in good.iter().enumerate() {
         let mut spec = spec(1);

@@ -30,7 +30,7 @@ pub use target::{
     LoggingLevel, OutputAction, ProbeSettings, RequestLogging, RequestSettings, RetrySettings, RollingRate,
     Route, Switch, Target, TargetEnvironment, TargetType, TokenRules,
 };
-pub use traffic::{Capture, CaptureStore, GatewayApi, ParentReference, RateLimit, Routing};
+pub use traffic::{Capture, CaptureFormat, CaptureStore, GatewayApi, ParentReference, RateLimit, Routing};
 
 /// A stable scoring address and the model behind it.
 ///

@@ -14,6 +14,7 @@ use tokio::time::Sleep;
 use crate::exchange::{Ending, Recording};
 use crate::grpc::{Dialect, Messages};
 use crate::pool::Received;
+use crate::quiet::Quiet;
 
 /// Any error of a body.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -39,6 +40,8 @@ pub struct Inbound {
     pub is_cut: bool,
     /// Its copy.
     pub recording: Option<Recording>,
+    /// The waker of the connection that it comes from, where reading it there and sending it on are one task.
+    pub quiet: Option<Quiet>,
 }
 
 impl Inbound {
@@ -54,7 +57,8 @@ impl Inbound {
         let messages = (dialect == Dialect::Grpc).then(Messages::default);
         let reader = is_shared.then(Reader::default);
         let (bytes, is_too_large, is_cut) = (0, false, false);
-        let mut inbound = Self { body, limit, messages, reader, bytes, is_too_large, is_cut, recording };
+        let mut inbound =
+            Self { body, limit, messages, reader, bytes, is_too_large, is_cut, recording, quiet: None };
         inbound.mark_end();
         inbound
     }
@@ -78,11 +82,21 @@ impl Inbound {
         }
     }
 
+    /// With the last part nobody need wake this task to read another one.
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Some(quiet) = &self.quiet else { return Pin::new(&mut self.body).poll_frame(context) };
+        let (frame, has_woken) = quiet.hold(|| Pin::new(&mut self.body).poll_frame(context));
+        if has_woken && !(frame.is_ready() && self.body.is_end_stream()) {
+            context.waker().wake_by_ref();
+        }
+        frame
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if self.reader.as_ref().is_some_and(|reader| reader.is_over) {
             return Poll::Ready(Some(Err("the request is over".into())));
         }
-        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+        let Poll::Ready(frame) = self.poll_body(context) else {
             if let Some(reader) = &mut self.reader {
                 reader.task = Some(context.waker().clone());
             }

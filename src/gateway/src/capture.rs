@@ -1,28 +1,32 @@
 //! Captures of requests and answers: buffered in bounded memory, written in batches beside the path of requests.
 //!
 //! A folder gets `NAMESPACE/NAME/REVISION/model_inputs/yyyy/MM/dd/HH/INSTANCE.jsonl`, which grows. A container of Azure
-//! Storage gets one blob for each batch, `INSTANCE-NUMBER.jsonl`, since a blob that is written whole can't be cut off.
+//! Storage gets one blob for each batch, `INSTANCE-START-NUMBER.jsonl`, since a blob that is written whole can't be cut
+//! off; START, the second in which the process began, keeps a container that starts again from writing over what it
+//! wrote before. Parquet is one file for each batch everywhere, `INSTANCE-START-NUMBER.parquet`.
 mod azure;
+mod files;
+mod frame;
+mod parquet;
 mod record;
+mod rows;
 
-use std::collections::{BTreeMap, HashMap};
-use std::io::Write as _;
-use std::path::Path;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use object_store::azure::MicrosoftAzure;
 use tokio::sync::{mpsc, watch};
 
-use crate::config::Store;
 use crate::drain::stopped;
 use crate::exchange::Exchange;
 use crate::metrics::{Captured, Metrics};
 
 /// The most exchanges of a batch.
 const BATCH: usize = 512;
+/// The most bytes of bodies that are made into records at once, which take several times as many.
+const BYTES: usize = 8 * 1024 * 1024;
 
 /// The buffer of captures.
 pub struct Captures(mpsc::Sender<Arc<Exchange>>);
@@ -54,25 +58,11 @@ pub struct Writer {
     pub client: reqwest::Client,
 }
 
-/// The records of one file.
-#[derive(Default)]
-struct File {
-    lines: Vec<u8>,
-    exchanges: u64,
-}
-
-/// Where records belong.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    endpoint: Arc<str>,
-    azure: Option<String>,
-    folder: std::path::PathBuf,
-}
-
 impl Writer {
     /// Writes until `stop`, and then what is left.
     pub async fn run(mut self, state: Arc<crate::state::State>, mut stop: watch::Receiver<bool>) {
         let (mut batch, mut number, mut stores) = (Vec::with_capacity(BATCH), 0_u64, HashMap::new());
+        let started = Timestamp::now().as_second();
         loop {
             tokio::select! {
                 received = self.receiver.recv_many(&mut batch, BATCH) => if received == 0 { return },
@@ -81,10 +71,11 @@ impl Writer {
             if !self.receiver.is_closed() {
                 self.fill(&mut batch, &mut stop).await;
             }
-            number += 1;
-            let exchanges = std::mem::take(&mut batch);
-            if !exchanges.is_empty() {
-                self.write(&state.metrics, exchanges, number, &mut stores).await;
+            while !batch.is_empty() {
+                number += 1;
+                let name = format!("{}-{started}-{number:06}", self.instance);
+                let exchanges = batch.drain(..within(&batch)).collect();
+                self.write(&state.metrics, exchanges, name, &mut stores).await;
             }
             if self.receiver.is_closed() && self.receiver.is_empty() {
                 return;
@@ -108,40 +99,33 @@ impl Writer {
         &self,
         metrics: &Metrics,
         exchanges: Vec<Arc<Exchange>>,
-        number: u64,
+        name: String,
         stores: &mut HashMap<String, Arc<MicrosoftAzure>>,
     ) {
         let oldest = exchanges.iter().map(|exchange| exchange.asked.at).min();
         // Parsing and files block: they get a thread of their own.
         let instance = self.instance.clone();
-        let rendered = tokio::task::spawn_blocking(move || {
-            let (files, unfit) = render(&exchanges);
+        let made = tokio::task::spawn_blocking(move || {
+            let made = files::make(&exchanges, &instance, &name);
             let (local, remote): (Vec<_>, Vec<_>) =
-                files.into_iter().partition(|(place, _)| place.azure.is_none());
-            let appended: Vec<_> = local
-                .into_iter()
-                .map(|(place, file)| {
-                    let path = place.folder.join(format!("{instance}.jsonl"));
-                    (place.endpoint, file.exchanges, append(&path, &file.lines))
-                })
-                .collect();
-            (appended, remote, unfit)
+                made.files.into_iter().partition(|file| file.azure.is_none());
+            let local: Vec<_> = local.into_iter().map(|file| (file.keep(), file)).collect();
+            (local, remote, made.lost)
         });
-        let Ok((appended, remote, unfit)) = rendered.await else {
+        let Ok((local, remote, lost)) = made.await else {
             tracing::error!("a batch of captures ended abruptly");
             return;
         };
-        for endpoint in unfit {
-            metrics.captured(&endpoint, Captured::Unfit, 1);
+        for (endpoint, result) in lost {
+            metrics.captured(&endpoint, result, 1);
         }
-        for (endpoint, exchanges, result) in appended {
-            self.count(metrics, &endpoint, exchanges, result.map_err(|error| error.to_string()));
+        for (result, file) in local {
+            self.count(metrics, &file.endpoint, file.records, result);
         }
-        for (place, file) in remote {
-            let name = place.folder.join(format!("{}-{number:06}.jsonl", self.instance));
-            let address = place.azure.unwrap_or_default();
-            let result = azure::put(stores, &self.client, &address, &name, file.lines).await;
-            self.count(metrics, &place.endpoint, file.exchanges, result);
+        for file in remote {
+            let address = file.azure.unwrap_or_default();
+            let result = azure::put(stores, &self.client, &address, &file.path, file.bytes).await;
+            self.count(metrics, &file.endpoint, file.records, result);
         }
         if let Some(oldest) = oldest {
             metrics.capture_lag.set(Timestamp::now().duration_since(oldest).as_secs_f64());
@@ -161,42 +145,15 @@ impl Writer {
     }
 }
 
-/// The records by their files, and the endpoints of those that can't be written.
-fn render(exchanges: &[Arc<Exchange>]) -> (BTreeMap<Place, File>, Vec<Arc<str>>) {
-    let (mut files, mut unfit) = (BTreeMap::<Place, File>::new(), Vec::new());
-    for exchange in exchanges {
-        let asked = &exchange.asked;
-        let Some(capture) = &asked.endpoint.route.capture else { continue };
-        let bodies = exchange.request.whole().zip(exchange.answer.whole());
-        let records =
-            bodies.and_then(|(request, answer)| record::lines(exchange, &capture.masks, request, answer));
-        let Some(records) = records else {
-            unfit.push(Arc::clone(&asked.endpoint.key));
-            continue;
-        };
-        let (azure, root) = match &capture.store {
-            Store::Folder(folder) => (None, folder.clone()),
-            Store::Azure(address) => (Some(address.clone()), std::path::PathBuf::new()),
-        };
-        let (route, hour) =
-            (&asked.endpoint.route, asked.at.to_zoned(TimeZone::UTC).strftime("%Y/%m/%d/%H").to_string());
-        let Some(revision) = route.revisions.get(asked.place) else { continue };
-        for (collection, line) in ["model_inputs", "model_outputs"].into_iter().zip(records) {
-            let below = format!("{}/{}/{}/{collection}/{hour}", route.namespace, route.name, revision.name);
-            let endpoint = Arc::clone(&asked.endpoint.key);
-            let place = Place { endpoint, azure: azure.clone(), folder: root.join(below) };
-            let file = files.entry(place).or_default();
-            file.lines.extend_from_slice(line.as_bytes());
-            file.lines.push(b'\n');
-            file.exchanges += 1;
-        }
-    }
-    (files, unfit)
-}
-
-fn append(path: &Path, lines: &[u8]) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    std::fs::OpenOptions::new().create(true).append(true).open(path)?.write_all(lines)
+/// How many of the first exchanges are made into records at once: at least one.
+fn within(batch: &[Arc<Exchange>]) -> usize {
+    let mut bytes = 0;
+    let fits = |exchange: &&Arc<Exchange>| {
+        bytes += [&exchange.request, &exchange.answer]
+            .map(|body| body.whole().map_or(0, <[u8]>::len))
+            .iter()
+            .sum::<usize>();
+        bytes <= BYTES
+    };
+    batch.iter().take_while(fits).count().max(1)
 }

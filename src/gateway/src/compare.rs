@@ -37,7 +37,7 @@ fn tensors(left: &[Tensor<'_>], right: &[Tensor<'_>], found: &mut Comparison) ->
         if of_left.len() != of_right.len() || output.shape != other.shape {
             return None;
         }
-        if !output.datatype.starts_with("FP") && output.datatype != "BF16" {
+        if !output.is_float() {
             for (left, right) in of_left.iter().zip(&of_right) {
                 class(found, is_same(left, right));
             }

@@ -245,8 +245,7 @@ pub struct RateLimit {
     pub burst: u32,
 }
 
-/// Which requests and answers are kept, in the format of Azure Machine Learning's data collector. Parquet is not
-/// written.
+/// Which requests and answers are kept.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Capture {
@@ -275,9 +274,11 @@ pub enum Store {
 /// The format of captures.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub enum Format {
-    /// A JSON object a line.
+    /// A JSON object a line, as Azure Machine Learning's data collector writes it.
     #[default]
     JsonLines,
+    /// Files with a row for each row of a request, and a column for each of its columns.
+    Parquet,
 }
 
 impl Route {

@@ -1,5 +1,6 @@
 //! Connections of callers, HTTP/1.1 and HTTP/2, plain or over TLS: bounded in number and patience, and closed without
 //! losing a request.
+use std::future::{Future as _, poll_fn};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +15,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::drain::stopped;
+use crate::head_time::HeadTime;
 use crate::patient::Patient;
 use crate::proxy::{self, Origin};
+use crate::quiet::Quiet;
 use crate::state::State;
 
 /// The most connections; more wait in the kernel's queue.
@@ -98,11 +101,14 @@ impl Connection {
     }
 
     async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(&self, stream: S, is_encrypted: bool) {
-        let origin = Origin { peer: self.peer.ip().to_canonical(), is_encrypted };
+        let origin = Origin::new(self.peer.ip().to_canonical(), is_encrypted);
+        let quiet = Quiet::default();
         let service = hyper::service::service_fn(|request: Request<Incoming>| {
-            let state = Arc::clone(&self.state);
+            let version = request.version();
+            let (state, mut origin) = (Arc::clone(&self.state), origin.clone());
+            // Requests of HTTP/2 are tasks of their own.
+            origin.quiet = (version <= Version::HTTP_11).then(|| quiet.clone());
             async move {
-                let version = request.version();
                 let mut response = proxy::handle(&state, origin, request).await;
                 // A caller that is told so opens its next connection to a gateway that stays. HTTP/2 has a frame for it.
                 if state.is_draining() && version <= Version::HTTP_11 {
@@ -114,7 +120,7 @@ impl Connection {
         let mut builder = Builder::new(TokioExecutor::new());
         builder
             .http1()
-            .timer(TokioTimer::new())
+            .timer(HeadTime::default())
             .header_read_timeout(self.state.head)
             .max_buf_size(HEAD)
             .writev(false)
@@ -133,7 +139,7 @@ impl Connection {
         let mut connection = std::pin::pin!(connection);
         let mut stop = self.stop.clone();
         let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
+            ended = poll_fn(|context| quiet.poll(context, |context| connection.as_mut().poll(context))) => ended,
             () = stopped(&mut stop) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await

@@ -14,8 +14,10 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::task::coop::unconstrained;
 
 use crate::body::Lent;
+use crate::quiet::Quiet;
 use crate::shared::Flow;
 
 /// The most idle connections to a revision.
@@ -37,6 +39,7 @@ pub struct Pool {
 struct Link {
     sender: http1::SendRequest<Lent>,
     connection: http1::Connection<TokioIo<TcpStream>, Lent>,
+    quiet: Quiet,
 }
 
 impl Link {
@@ -82,7 +85,10 @@ impl Pool {
         // One buffer for head and body: bodies are small, and a copy is cheaper than a second piece.
         let made = http1::Builder::new().writev(false).handshake(TokioIo::new(stream)).await;
         let (sender, connection) = made.map_err(|error| error.to_string())?;
-        Ok(Lease { pool: Arc::clone(self), link: Box::new(Link { sender, connection }) })
+        Ok(Lease {
+            pool: Arc::clone(self),
+            link: Box::new(Link { sender, connection, quiet: Quiet::default() }),
+        })
     }
 
     /// Closes connections that have been idle for long.
@@ -108,14 +114,15 @@ impl Lease {
     /// Sends a request, whose address is a path, and waits for the head of its answer.
     pub async fn send(mut self, mut request: Request<Lent>) -> hyper::Result<Response<Received>> {
         request.headers_mut().insert(HOST, self.pool.host.clone());
-        let Link { sender, connection } = &mut *self.link;
-        let mut answer = pin!(sender.send_request(request));
+        let Link { sender, connection, quiet } = &mut *self.link;
+        // Only the connection, which is looked at first, has anything to say: it need not wake who asks it.
+        let mut answer = pin!(unconstrained(sender.send_request(request)));
         let mut ended = false;
         let response = poll_fn(|context| {
             if !ended {
-                ended = Pin::new(&mut *connection).poll(context).is_ready();
+                ended = quiet.poll(context, |context| Pin::new(&mut *connection).poll(context)).is_ready();
             }
-            answer.as_mut().poll(context)
+            answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
         })
         .await?;
         let lease = (!ended).then_some(self);
@@ -146,9 +153,14 @@ impl Body for Received {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = self.get_mut();
-        let frame = Pin::new(&mut this.body).poll_frame(context);
-        let (Some(lease), true) = (&mut this.lease, frame.is_pending()) else { return frame };
-        if Pin::new(&mut lease.link.connection).poll(context).is_ready() {
+        let Some(lease) = &mut this.lease else { return Pin::new(&mut this.body).poll_frame(context) };
+        // Who takes a part of the body looks at the connection when there is no other, and need not be woken to.
+        let (frame, _) = lease.link.quiet.hold(|| Pin::new(&mut this.body).poll_frame(context));
+        if frame.is_ready() {
+            return frame;
+        }
+        let Link { connection, quiet, .. } = &mut *lease.link;
+        if quiet.poll(context, |context| Pin::new(connection).poll(context)).is_ready() {
             this.lease = None;
         }
         Pin::new(&mut this.body).poll_frame(context)
@@ -169,6 +181,7 @@ impl Drop for Received {
         if let Some(Lease { pool, mut link }) = self.lease.take()
             && link.is_usable()
         {
+            link.quiet.forget();
             pool.put(link);
         }
     }

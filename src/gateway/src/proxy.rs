@@ -22,6 +22,7 @@ use crate::metrics::{Captured, Series};
 use crate::pick::CHOSEN;
 use crate::pool::Received;
 use crate::port::Port;
+use crate::quiet::Quiet;
 use crate::state::State;
 use crate::table::{Endpoint, Table};
 use crate::traces::{self, Trace};
@@ -35,12 +36,23 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const PREFIX: &str = "/endpoints/";
 
 /// Where a request comes from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Origin {
     /// The neighbour's address.
     pub peer: IpAddr,
+    /// The same as a header's value, made once for each connection.
+    forwarded: Option<HeaderValue>,
     /// Whether the connection is encrypted.
     pub is_encrypted: bool,
+    /// The waker of the connection, where a request and its connection are one task.
+    pub quiet: Option<Quiet>,
+}
+
+impl Origin {
+    /// A connection's origin.
+    pub fn new(peer: IpAddr, is_encrypted: bool) -> Self {
+        Self { peer, forwarded: HeaderValue::from_str(&peer.to_string()).ok(), is_encrypted, quiet: None }
+    }
 }
 
 /// Answers a request, whatever happens.
@@ -86,7 +98,19 @@ pub async fn handle(state: &Arc<State>, origin: Origin, request: Request<Incomin
 fn request_id(headers: &HeaderMap) -> String {
     let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let fits = |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
-    given.filter(fits).map_or_else(|| format!("{:032x}", fastrand::u128(..)), str::to_owned)
+    given.filter(fits).map_or_else(new_id, str::to_owned)
+}
+
+/// 128 bits that nobody else has, in hexadecimal.
+fn new_id() -> String {
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let mut id = String::with_capacity(32);
+    for byte in fastrand::u128(..).to_be_bytes() {
+        id.push(DIGITS[usize::from(byte >> 4)]);
+        id.push(DIGITS[usize::from(byte & 15)]);
+    }
+    id
 }
 
 /// The endpoint of a request by its host, or else by its path, and what remains of path and query. A call of gRPC, whose
@@ -203,6 +227,9 @@ impl Call<'_> {
         let limit = endpoint.route.limits.body_bytes;
         let inbound = Inbound::new(body, limit, recording, self.dialect, way.port.is_http_2());
         let inbound = Arc::new(Mutex::new(inbound));
+        if !way.port.is_http_2() {
+            locked(&inbound).quiet.clone_from(&self.origin.quiet);
+        }
         match self.send(&endpoint, &way, head, &inbound).await {
             Ok(response) => {
                 let status = response.status().as_u16();
@@ -298,8 +325,8 @@ impl Call<'_> {
         if let Ok(id) = HeaderValue::from_str(self.request_id) {
             headers.insert(REQUEST_ID, id);
         }
-        if let Ok(peer) = HeaderValue::from_str(&self.origin.peer.to_string()) {
-            headers.append(FORWARDED_FOR, peer);
+        if let Some(peer) = &self.origin.forwarded {
+            headers.append(FORWARDED_FOR, peer.clone());
         }
         if let Some(host) = host {
             headers.insert(FORWARDED_HOST, host);
@@ -360,10 +387,12 @@ fn passed_on(
 
 /// Where a revision has what was asked for.
 pub(crate) fn uri(revision: &Revision, rest: &str) -> Result<Uri, Refusal> {
-    let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
-    let path = if path == "/score" { revision.score_path.as_deref().unwrap_or(path) } else { path };
-    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-    format!("{path}{query}").parse().map_err(|_| {
+    let score = rest.strip_prefix("/score").filter(|more| more.is_empty() || more.starts_with('?'));
+    let made = match (score, &revision.score_path) {
+        (Some(query), Some(path)) => format!("{path}{query}").parse(),
+        _ => rest.parse(),
+    };
+    made.map_err(|_: http::uri::InvalidUri| {
         Refusal::new(StatusCode::BAD_REQUEST, "BadPath", "the path is malformed; encode it as URLs are")
     })
 }

@@ -123,8 +123,7 @@ impl Gateway {
         let routing = endpoint.spec.routing.as_ref();
         let is_elsewhere = endpoint.spec.target.type_.is_azure()
             || routing.is_some_and(|routing| routing.gateway_api.is_some());
-        let (stats, failures) =
-            if is_elsewhere { (Vec::new(), Vec::new()) } else { self.ask(&name).await };
+        let (stats, failures) = if is_elsewhere { (Vec::new(), Vec::new()) } else { self.ask(&name).await };
         let mut evidence = self.take_in(name, step, &stats);
         if stats.is_empty() && !is_elsewhere {
             evidence.unavailable = Some(match failures.as_slice() {

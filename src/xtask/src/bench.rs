@@ -38,11 +38,11 @@ pub enum Arguments {
     /// The gateway beside haproxy and nginx: requests for a second of a processor, time added at half load, the cost of
     /// mirror and capture, memory with ten thousand endpoints. Built as for a release, which takes some minutes.
     Gateway {
-        /// How often each is measured, in turn.
-        #[arg(long, default_value_t = 5)]
+        /// How often each is measured, in turn: forth and back, so that other work on the machine hits all alike.
+        #[arg(long, default_value_t = 11)]
         rounds: u32,
         /// How long each measurement takes.
-        #[arg(long, default_value_t = 2.0)]
+        #[arg(long, default_value_t = 1.0)]
         seconds: f64,
         /// Only compare requests for a second of a processor.
         #[arg(long)]

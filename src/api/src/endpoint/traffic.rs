@@ -106,8 +106,8 @@ pub struct RateLimit {
     pub burst: Option<i32>,
 }
 
-/// Which requests and answers are kept, as Azure Machine Learning's data collector writes them: `model_inputs` and
-/// `model_outputs`, a JSON object a line, in a folder for each hour.
+/// Which requests and answers are kept, where Azure Machine Learning's data collector keeps them: below `model_inputs`
+/// and `model_outputs`, in a folder for each hour.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(inline)]
@@ -116,6 +116,9 @@ pub struct Capture {
     #[serde(default = "all")]
     #[schemars(range(min = 0.01, max = 100.0))]
     pub sampling_percent: f64,
+    /// How they are written.
+    #[serde(default)]
+    pub format: CaptureFormat,
     /// Where they are kept.
     pub store: CaptureStore,
     /// Columns whose values are left out.
@@ -126,6 +129,21 @@ pub struct Capture {
 
 fn all() -> f64 {
     100.0
+}
+
+/// How captures are written.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(inline)]
+pub enum CaptureFormat {
+    /// A JSON object a line, as the data collector writes it.
+    #[default]
+    #[serde(rename = "JSONLines")]
+    JsonLines,
+    /// A table: a row for each row of a request, and a column for each feature. The columns `correlationid` and `row`
+    /// tell which output belongs to which input; `time` and `modelversion` say when it was asked and which revision
+    /// answered. Booleans, whole numbers, numbers and texts have columns of their type; a column in which they are
+    /// mixed, or which holds lists, has JSON as text.
+    Parquet,
 }
 
 /// Where captures are kept.

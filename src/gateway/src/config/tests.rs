@@ -25,8 +25,7 @@ fn whole_document_is_valid_and_survives_a_round_trip() {
         document["auth"] = serde_json::json!({"mode": "Key", "digests": ["ab".repeat(32)]});
         document["mirror"] = serde_json::json!({"revision": "a", "percent": 20});
         document["rateLimit"] = serde_json::json!({"requestsPerSecond": 5, "burst": 10});
-        document["capture"] =
-            serde_json::json!({"percent": 100, "store": {"folder": "/capture"}, "masks": ["email"]});
+        document["capture"] = serde_json::json!({"percent": 100, "store": {"folder": "/capture"}, "masks": ["email"], "format": "Parquet"});
     });
     let route = Route::parse(&text).unwrap();
     assert_eq!(Route::parse(&serde_json::to_string(&route).unwrap()).unwrap(), route);

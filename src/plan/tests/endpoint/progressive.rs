@@ -412,3 +412,22 @@ fn where_callers_prove_who_they_are_only_the_gateway_reaches_the_pods() {
     let url = world.endpoint.status.unwrap().url.unwrap();
     assert_eq!(url, "http://mlops-gateway.mlops-system.svc/endpoints/team/churn/v2/models/churn/infer");
 }
+
+#[test]
+fn captures_go_below_the_endpoints_own_folder_in_the_format_that_was_asked_for() {
+    let uri = "https://telemetry.blob.core.windows.net/captures/";
+    let captured = |format: Value| {
+        let mut world = World::new(endpoint("churn").build());
+        let capture = json!({"store": {"uri": uri}, "format": format, "mask": ["age"]});
+        world.change(|spec| spec.capture = serde_json::from_value(capture).unwrap());
+        world.reconcile().unwrap();
+        let document = world.routes().next().unwrap()["data"]["route.json"].as_str().unwrap().to_owned();
+        serde_json::from_str::<Value>(&document).unwrap()["capture"].clone()
+    };
+    let azure = format!("{uri}team/churn");
+    let lines = json!({"percent": 100.0, "store": {"azure": azure}, "masks": ["age"]});
+    assert_eq!(captured(json!("JSONLines")), lines);
+    let mut parquet = lines;
+    parquet["format"] = json!("Parquet");
+    assert_eq!(captured(json!("Parquet")), parquet);
+}

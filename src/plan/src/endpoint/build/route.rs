@@ -1,5 +1,5 @@
 //! The routing document of an Endpoint: what the inference gateway knows of it.
-use api::endpoint::{AuthMode, RolloutStatus};
+use api::endpoint::{AuthMode, CaptureFormat, RolloutStatus};
 use api::meta::{ENDPOINT_LABEL, ENDPOINT_NAMESPACE_LABEL, GATEWAY_ROUTE_LABEL, MANAGED_BY_LABEL, MANAGER};
 use serde_json::{Value, json};
 
@@ -109,6 +109,10 @@ fn document(valid: &Valid, revisions: &[RoutedRevision], mirror: Option<(&str, i
             "store": {"azure": format!("{folder}/{}/{}", valid.namespace, valid.name)},
             "masks": capture.mask,
         });
+        // Without a word the gateway writes lines of JSON.
+        if capture.format == CaptureFormat::Parquet {
+            document["capture"]["format"] = json!("Parquet");
+        }
     }
     document
 }
