@@ -122,7 +122,7 @@ mod tests {
         assert!(!quiet.hold(|| wakers[1].wake_by_ref()).1);
         assert_eq!(woken(), 1, "another one is not held");
         let waker = wakers[0].clone();
-        let (_, has_woken) = quiet.hold(|| std::thread::spawn(move || waker.wake()).join().unwrap());
+        let ((), has_woken) = quiet.hold(|| std::thread::spawn(move || waker.wake()).join().unwrap());
         assert_eq!((has_woken, woken()), (false, 2));
         let _: Poll<()> = quiet.poll(&mut Context::from_waker(&task), |_| Poll::Pending);
         wakers[0].wake_by_ref();

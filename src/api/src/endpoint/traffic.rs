@@ -116,7 +116,10 @@ pub struct Capture {
     #[serde(default = "all")]
     #[schemars(range(min = 0.01, max = 100.0))]
     pub sampling_percent: f64,
-    /// How they are written.
+    /// How they are written: `JSONLines`, a JSON object a line, as the data collector does, or `Parquet`, a row for each
+    /// row of a request and a column for each feature. There `correlationid` and `row` tell which output belongs to which
+    /// input, `time` when it was asked and `modelversion` which revision answered; a column of mixed types or of lists
+    /// holds JSON as text.
     #[serde(default)]
     pub format: CaptureFormat,
     /// Where they are kept.
@@ -139,10 +142,7 @@ pub enum CaptureFormat {
     #[default]
     #[serde(rename = "JSONLines")]
     JsonLines,
-    /// A table: a row for each row of a request, and a column for each feature. The columns `correlationid` and `row`
-    /// tell which output belongs to which input; `time` and `modelversion` say when it was asked and which revision
-    /// answered. Booleans, whole numbers, numbers and texts have columns of their type; a column in which they are
-    /// mixed, or which holds lists, has JSON as text.
+    /// A table: a row for each row of a request, and a column for each feature.
     Parquet,
 }
 

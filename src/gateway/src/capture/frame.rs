@@ -163,7 +163,9 @@ impl Frame {
         self.add(record, cells);
         match rows {
             Rows::Tensors(_, tensors) => {
-                tensors.iter().for_each(|tensor| self.push_tensor(first, count, tensor))
+                for tensor in tensors {
+                    self.push_tensor(first, count, tensor);
+                }
             }
             Rows::Values(rows) => {
                 for (row, value) in rows.iter().enumerate() {

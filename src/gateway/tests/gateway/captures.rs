@@ -162,8 +162,8 @@ async fn parquet_holds_the_same_in_typed_columns() {
     };
     let (inputs, outputs) = (rows("model_inputs"), rows("model_outputs"));
     assert_eq!((inputs.len(), outputs.len()), (20, 20));
-    for (number, (input, output)) in inputs.iter().zip(&outputs).enumerate() {
-        assert_eq!((&input["age"], &output["label"]), (&Field::Long(number as i64), &Field::Long(1)));
+    for (number, (input, output)) in (0_i64..).zip(inputs.iter().zip(&outputs)) {
+        assert_eq!((&input["age"], &output["label"]), (&Field::Long(number), &Field::Long(1)));
         assert_eq!((&input["email"], &input["row"]), (&Field::Null, &Field::Int(0)));
         assert_eq!(input["correlationid"], text(&format!("id-{number}")));
         assert_eq!(input["correlationid"], output["correlationid"]);
@@ -240,7 +240,7 @@ async fn parquet_reaches_a_real_store_and_what_it_refuses_is_counted() {
             tokio::task::yield_now().await;
         }
     };
-    let names = tokio::time::timeout(std::time::Duration::from_secs(60), names).await.unwrap();
+    let names = tokio::time::timeout(std::time::Duration::from_mins(1), names).await.unwrap();
     let inputs: Vec<&String> = names.iter().filter(|name| name.contains("/model_inputs/")).collect();
     assert_eq!((names.len(), inputs.len()), (2, 1), "{names:?}");
     assert!(inputs[0].starts_with("kept/team/churn/a/model_inputs/2") && inputs[0].ends_with(".parquet"));

@@ -140,8 +140,7 @@ async fn measure(scene: &Scene, rounds: usize, time: Duration, brief: bool) -> R
     }
     for round in 0..rounds {
         eprintln!("round {} of {rounds}", round + 1);
-        for place in in_turn(round, proxies.len()) {
-            let (Some(row), Some(proxy)) = (rows.get_mut(place), proxies.get(place)) else { continue };
+        for (row, proxy) in in_turn(round, &mut rows, &proxies) {
             row.fast(proxy, time).await?;
             eprintln!(
                 "  {}: {:.0} answers a second, {:.1} µs each",
@@ -159,8 +158,7 @@ async fn measure(scene: &Scene, rounds: usize, time: Duration, brief: bool) -> R
     for round in 0..rounds {
         eprintln!("half load, round {} of {rounds}", round + 1);
         direct.times(load::open(&nobody, rate, time).await?);
-        for place in in_turn(round, proxies.len()) {
-            let (Some(row), Some(proxy)) = (rows.get_mut(place), proxies.get(place)) else { continue };
+        for (row, proxy) in in_turn(round, &mut rows, &proxies) {
             row.at(proxy, rate, time).await?;
             eprintln!("  {}: p99 {:.0} µs, {:.1} µs each", row.name, last(&row.p99), last(&row.cpu_at_half));
         }
@@ -175,8 +173,13 @@ async fn measure(scene: &Scene, rounds: usize, time: Duration, brief: bool) -> R
 }
 
 /// Forth in one round and back in the next, so that a machine that becomes busier favours nobody.
-fn in_turn(round: usize, count: usize) -> impl Iterator<Item = usize> {
-    (0..count).map(move |place| if round.is_multiple_of(2) { place } else { count - 1 - place })
+fn in_turn<'r>(
+    round: usize,
+    rows: &'r mut [Row],
+    proxies: &'r [Proxy],
+) -> Box<dyn Iterator<Item = (&'r mut Row, &'r Proxy)> + 'r> {
+    let both = rows.iter_mut().zip(proxies);
+    if round.is_multiple_of(2) { Box::new(both) } else { Box::new(both.rev()) }
 }
 
 /// Copies and captures that the proxy did not make, by its own count.
