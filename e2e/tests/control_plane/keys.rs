@@ -31,7 +31,9 @@ async fn keys(context: &Context) -> anyhow::Result<Vec<String>> {
     let secret = context.get(&secrets(context, "churn-keys")).await?.context("there is no Secret")?;
     let secret: k8s_openapi::api::core::v1::Secret = serde_json::from_value(secret)?;
     let data = secret.data.unwrap_or_default();
-    let key = |name: &str| Ok(String::from_utf8(data.get(name).context("a key is missing")?.0.clone())?);
+    let key = |name: &str| -> anyhow::Result<String> {
+        Ok(String::from_utf8(data.get(name).context("a key is missing")?.0.clone())?)
+    };
     Ok(vec![key("primaryKey")?, key("secondaryKey")?])
 }
 
@@ -39,7 +41,8 @@ async fn keys(context: &Context) -> anyhow::Result<Vec<String>> {
 async fn told(context: &Context) -> anyhow::Result<Vec<String>> {
     let list = context.get(&context.child(ChildKind::ConfigMap, "")).await?.unwrap_or_default();
     let routes = list["items"].as_array().into_iter().flatten();
-    let route = routes.filter_map(|it| serde_json::from_str::<Value>(it["data"]["route.json"].as_str()?).ok()).next();
+    let route =
+        routes.filter_map(|it| serde_json::from_str::<Value>(it["data"]["route.json"].as_str()?).ok()).next();
     Ok(serde_json::from_value(route.unwrap_or_default()["auth"]["digests"].clone()).unwrap_or_default())
 }
 
@@ -88,7 +91,9 @@ pub(crate) async fn keys_are_made_kept_and_told_to_nobody(context: &mut Context)
     ensure!(owner["uid"] == endpoint["metadata"]["uid"] && owner["controller"] == true, "{owner}");
     ensure!(secret["metadata"]["labels"]["mlops-operator.dev/endpoint"] == "churn", "{}", secret["metadata"]);
     // A person's key is taken when the operator looks again, which any change of the Endpoint makes it do.
-    context.merge(&path, &json!({"stringData": {"primaryKey": "open-sesame"}, "data": {"secondaryKey": null}})).await?;
+    context
+        .merge(&path, &json!({"stringData": {"primaryKey": "open-sesame"}, "data": {"secondaryKey": null}}))
+        .await?;
     context.merge(&context.endpoint("churn"), &json!({"metadata": {"labels": {"look": "again"}}})).await?;
     until("a new second key", CONVERGES, async || {
         let secret = context.get(&path).await?.unwrap_or_default();
@@ -96,7 +101,10 @@ pub(crate) async fn keys_are_made_kept_and_told_to_nobody(context: &mut Context)
     })
     .await?;
     let after = settled(context).await?;
-    ensure!(after[0] == "open-sesame" && after[1] != seen[1], "the person's key stays, and the lost one is new");
+    ensure!(
+        after[0] == "open-sesame" && after[1] != seen[1],
+        "the person's key stays, and the lost one is new"
+    );
     seen.extend(after);
     say(context, "regenerate=primary@1").await?;
     handled(context, "regenerate=primary@1").await?;
@@ -105,7 +113,10 @@ pub(crate) async fn keys_are_made_kept_and_told_to_nobody(context: &mut Context)
     seen.extend(last);
     let mut places = vec![("the log", operator.log()), ("the metrics", operator.get("/metrics").await?.1)];
     places.push(("the events", context.events().await?.join("\n")));
-    places.push(("the Endpoint", context.get(&context.endpoint("churn")).await?.unwrap_or_default().to_string()));
+    places.push((
+        "the Endpoint",
+        context.get(&context.endpoint("churn")).await?.unwrap_or_default().to_string(),
+    ));
     let routes = context.get(&context.child(ChildKind::ConfigMap, "")).await?.unwrap_or_default();
     places.push(("the routing document", routes.to_string()));
     ensure!(places[0].1.contains("\"level\":\"DEBUG\""), "the log is not at debug");
@@ -138,7 +149,13 @@ pub(crate) async fn a_crash_at_any_write_makes_no_second_key(context: &mut Conte
         let met = until("the crash or the end", CONVERGES, async || {
             let endpoint = context.get(&context.endpoint("churn")).await?.unwrap_or_default();
             let is_done = endpoint["status"]["keys"]["handledAction"] == *word;
-            Ok(if proxy.held() > 0 { Ok(true) } else if is_done { Ok(false) } else { Err(String::new()) })
+            Ok(if proxy.held() > 0 {
+                Ok(true)
+            } else if is_done {
+                Ok(false)
+            } else {
+                Err(String::new())
+            })
         })
         .await?;
         let made = keys(context).await?;
@@ -152,7 +169,10 @@ pub(crate) async fn a_crash_at_any_write_makes_no_second_key(context: &mut Conte
         let now = settled(context).await?;
         ensure!(now[0] == before[0], "the other key has changed");
         ensure!(now[1] != before[1], "no new key was made");
-        ensure!(made[1] == before[1] || made[1] == now[1], "write {write}, after {after}: a second key was made");
+        ensure!(
+            made[1] == before[1] || made[1] == now[1],
+            "write {write}, after {after}: a second key was made"
+        );
         before = now;
         proxy.clear_rule();
         if !met && after {

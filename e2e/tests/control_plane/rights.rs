@@ -7,7 +7,9 @@ use e2e::azure::{data_spec, workspace_spec};
 use e2e::context::{APPLY, spec};
 use e2e::{Azure, Context, Operator, until};
 use plan::ChildKind;
-use plan::rights::{Right, cluster_rights, config_map_rights, key_rights, own_namespace_rights, rights, secret_rights};
+use plan::rights::{
+    Right, cluster_rights, config_map_rights, key_rights, own_namespace_rights, rights, secret_rights,
+};
 use serde_json::{Value, json};
 
 /// Gives a user the rights that the chart gives the operator, as far as `keep` says: in all namespaces, and those of

@@ -77,7 +77,9 @@ async fn held(context: &Context, reason: Option<&str>) -> anyhow::Result<Value> 
 
 /// A HorizontalPodAutoscaler of a user over our Deployment, as KEDA makes one too: the operator steps back, says so, and
 /// takes the number back when it has gone.
-pub(crate) async fn an_autoscaler_of_somebody_else_is_not_fought(context: &mut Context) -> anyhow::Result<()> {
+pub(crate) async fn an_autoscaler_of_somebody_else_is_not_fought(
+    context: &mut Context,
+) -> anyhow::Result<()> {
     let _operator = context.operator()?;
     let path = context.child(ChildKind::HorizontalPodAutoscaler, "");
     let theirs = json!({
@@ -96,7 +98,10 @@ pub(crate) async fn an_autoscaler_of_somebody_else_is_not_fought(context: &mut C
         context.must("POST", &path, JSON, &theirs).await?;
         let endpoint = held(context, Some("ScaledElsewhere")).await?;
         let said = message(&endpoint, "ScalingHeld");
-        ensure!(said.contains("HorizontalPodAutoscaler theirs") && said.contains("scaling.replicas"), "{said}");
+        ensure!(
+            said.contains("HorizontalPodAutoscaler theirs") && said.contains("scaling.replicas"),
+            "{said}"
+        );
         context.gone(&context.child(ChildKind::HorizontalPodAutoscaler, "churn")).await?;
         // Their autoscaler sets the number, and a new model comes meanwhile.
         context.merge(&scale, &json!({"spec": {"replicas": 5}})).await?;

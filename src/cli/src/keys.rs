@@ -91,7 +91,8 @@ fn text(report: &Report, action: Regenerate) -> String {
         _ if !report.handled => word::unheard(&action),
         (Some(refused), _) => format!("{action}: refused: {}\n", output::one_line(refused)),
         (None, secret) => {
-            let (secret, field, namespace) = (secret.as_deref().unwrap_or("NAME-keys"), action.field(), &report.namespace);
+            let (secret, field, namespace) =
+                (secret.as_deref().unwrap_or("NAME-keys"), action.field(), &report.namespace);
             format!(
                 "{action}: Secret {secret} has a new {field}; the gateway takes it within seconds, and the one before no more\n\
                  kubectl get secret {secret} -n {namespace} -o jsonpath='{{.data.{field}}}' | base64 -d\n"
@@ -105,7 +106,8 @@ fn refusal(endpoint: &Endpoint, action: Regenerate) -> Option<String> {
     let spec = &endpoint.spec;
     if spec.target.type_.is_azure() {
         return Some(
-            "Azure holds the keys of this endpoint: `az ml online-endpoint regenerate-keys` makes a new one".to_owned(),
+            "Azure holds the keys of this endpoint: `az ml online-endpoint regenerate-keys` makes a new one"
+                .to_owned(),
         );
     }
     let Some(auth) = spec.auth.as_ref().filter(|auth| auth.mode == AuthMode::Key) else {

@@ -59,12 +59,7 @@ async fn status(global: &Global, options: &RolloutStatusOptions, style: Style) -
 
 /// The name of an Endpoint: `NAME`, or `endpoint/NAME` as other verbs have it.
 pub(crate) fn name(word: Option<&str>) -> Result<String, Failure> {
-    let usage = || {
-        Failure::Usage(
-            "name the Endpoint; `kubectl mlops status endpoint` lists them"
-                .to_owned(),
-        )
-    };
+    let usage = || Failure::Usage("name the Endpoint; `kubectl mlops status endpoint` lists them".to_owned());
     let word = word.filter(|word| !word.is_empty()).ok_or_else(usage)?;
     if !word.contains('/') {
         return Ok(word.to_owned());

@@ -114,8 +114,7 @@ fn limits(options: &Options) -> arm_client::Limits {
 }
 
 /// What to do when the right on the Secrets with the keys of Endpoints is missing.
-pub(crate) const KEYS_HINT: &str =
-    "set the chart's value endpointKeys.enabled to true, so that the operator may make and read the keys of Endpoints";
+pub(crate) const KEYS_HINT: &str = "set the chart's value endpointKeys.enabled to true, so that the operator may make and read the keys of Endpoints";
 
 /// A Secret; `None` when there is none.
 pub(crate) async fn secret(

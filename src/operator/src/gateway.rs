@@ -127,9 +127,10 @@ impl Gateway {
                 failures => failures.join("; "),
             });
         }
-        let queries = analysis.queries.iter().map(|query| async {
-            (query.name.clone(), self.query(endpoint, &query.query).await)
-        });
+        let queries = analysis
+            .queries
+            .iter()
+            .map(|query| async { (query.name.clone(), self.query(endpoint, &query.query).await) });
         evidence.queries = join_all(queries).await.into_iter().collect();
         Some(evidence)
     }
@@ -239,8 +240,7 @@ impl Gateway {
 
     /// Asks Prometheus one number.
     async fn query(&self, endpoint: &Endpoint, query: &str) -> Result<f64, String> {
-        let prometheus =
-            self.prometheus.as_ref().ok_or("the chart names no Prometheus (prometheusUrl)")?;
+        let prometheus = self.prometheus.as_ref().ok_or("the chart names no Prometheus (prometheusUrl)")?;
         let rollout = endpoint.status.as_ref().and_then(|status| status.rollout.as_ref());
         let text = |value: Option<&String>| value.cloned().unwrap_or_default();
         let filled = query

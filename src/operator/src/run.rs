@@ -176,7 +176,9 @@ fn waker(lanes: Lanes, ready: Arc<AtomicBool>) -> Arc<dyn Fn(Source, Vec<Item>) 
             for (lane, items) in lanes.sort(items) {
                 match source {
                     Source::Primary(_) => lanes.work(lane).push(items, now),
-                    Source::Child(_) | Source::Pods | Source::Autoscalers => lanes.work(lane).push_first(items, now + COLLECT),
+                    Source::Child(_) | Source::Pods | Source::Autoscalers => {
+                        lanes.work(lane).push_first(items, now + COLLECT)
+                    }
                 }
             }
         }

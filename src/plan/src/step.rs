@@ -183,11 +183,9 @@ impl Step {
             Self::ArmPut(put) => Some(&put.id),
             Self::ArmPatch(patch) => Some(&patch.id),
             Self::ArmDelete(delete) => Some(&delete.id),
-            Self::Apply(_)
-            | Self::Delete(_)
-            | Self::Finalizer(_)
-            | Self::Export(_)
-            | Self::WriteKeys(_) => None,
+            Self::Apply(_) | Self::Delete(_) | Self::Finalizer(_) | Self::Export(_) | Self::WriteKeys(_) => {
+                None
+            }
         }
     }
 

@@ -46,7 +46,9 @@ pub(super) async fn execute(
             (&delete.id, Verb::Delete, session.delete(&delete.id, &delete.query).await)
         }
         Step::Export(export) => return export_values(executor, (kind, decision), session, export).await,
-        Step::Apply(_) | Step::Delete(_) | Step::Finalizer(_) | Step::WriteKeys(_) => return Ok(Done::Written),
+        Step::Apply(_) | Step::Delete(_) | Step::Finalizer(_) | Step::WriteKeys(_) => {
+            return Ok(Done::Written);
+        }
     };
     match started.map_err(|error| classify(&error))? {
         Started::Running(operation) => Ok(Done::Started(operation)),

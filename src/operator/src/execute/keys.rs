@@ -32,7 +32,10 @@ pub(super) async fn write(executor: &Executor, step: &WriteKeys) -> Result<Done,
     } else {
         let what = format!("patch Secret {}/{}", step.namespace, step.name);
         let parameters = PatchParams { field_manager: manager, ..PatchParams::default() };
-        executor.call(&what, api.patch_metadata(&step.name, &parameters, &Patch::Merge(&body))).await.map(drop)
+        executor
+            .call(&what, api.patch_metadata(&step.name, &parameters, &Patch::Merge(&body)))
+            .await
+            .map(drop)
     };
     written.map(|()| Done::Written).map_err(|failure| match failure.class {
         Class::Denied => Failure { message: format!("{}; {KEYS_HINT}", failure.message), ..failure },

@@ -32,7 +32,8 @@ impl Autoscaler {
 /// The autoscaler that sets the number of pods in the operator's place, if any: one of the Deployment that answers.
 pub(super) fn of_pods(world: &World) -> Option<&Autoscaler> {
     let name = world.endpoint.metadata.name.as_deref()?;
-    let stable = world.endpoint.status.as_ref().and_then(|it| it.rollout.as_ref()).map(|it| it.stable.as_str());
+    let stable =
+        world.endpoint.status.as_ref().and_then(|it| it.rollout.as_ref()).map(|it| it.stable.as_str());
     let scales = |it: &&Autoscaler| {
         it.target_kind == "Deployment" && (it.target_name == name || Some(it.target_name.as_str()) == stable)
     };

@@ -207,7 +207,12 @@ pub(super) fn held(world: &World, mut plan: Plan<EndpointStatus>) -> Plan<Endpoi
     let Endpoint { metadata, spec, status: old } = &world.endpoint;
     let old = old.clone().unwrap_or_default();
     let mut steps = world.azure.as_ref().map(|outcome| outcome.proposed.clone()).unwrap_or_default();
-    steps.extend(plan.steps.iter().filter(|step| matches!(step, Step::Apply(_) | Step::Delete(_) | Step::WriteKeys(_))).cloned());
+    steps.extend(
+        plan.steps
+            .iter()
+            .filter(|step| matches!(step, Step::Apply(_) | Step::Delete(_) | Step::WriteKeys(_)))
+            .cloned(),
+    );
     plan.steps.clear();
     let paused = spec.management.mode == ManagementMode::Paused;
     if !paused {

@@ -286,7 +286,8 @@ fn missing(
         return Err(stranger(world, secret, seen));
     }
     if seen.deleting {
-        let message = format!("the Secret {} is on its way out, and is made anew when it is gone", secret.name);
+        let message =
+            format!("the Secret {} is on its way out, and is made anew when it is gone", secret.name);
         return Err(Refusal { reason: Reason::DependencyNotReady, message });
     }
     let lost = KeyName::ALL.into_iter().filter(|name| seen.digests.of(*name).is_none());
@@ -297,11 +298,14 @@ fn missing(
 
 fn stranger(world: &World, secret: &SecretName, seen: &SecretSeen) -> Refusal {
     let name = &secret.name;
-    let is_predecessor = seen.controller.as_ref().is_some_and(|it| {
-        it.kind == "Endpoint" && Some(&it.name) == world.endpoint.metadata.name.as_ref()
-    });
+    let is_predecessor = seen
+        .controller
+        .as_ref()
+        .is_some_and(|it| it.kind == "Endpoint" && Some(&it.name) == world.endpoint.metadata.name.as_ref());
     if is_predecessor {
-        let message = format!("the Secret {name} belongs to an Endpoint of this name that was deleted, and goes with it");
+        let message = format!(
+            "the Secret {name} belongs to an Endpoint of this name that was deleted, and goes with it"
+        );
         return Refusal { reason: Reason::DependencyNotReady, message };
     }
     let message = format!(

@@ -106,7 +106,8 @@ impl<'a> Scaler<'a> {
     fn next(&self, old: ScalingStatus) -> ScalingStatus {
         let Some(asked) = self.asked(old.replicas) else { return old };
         if old.replicas == 0 {
-            let wakes = self.load.is_some_and(|load| !load.is_idle()) || self.metric.is_some_and(|it| it > 0.0);
+            let wakes =
+                self.load.is_some_and(|load| !load.is_idle()) || self.metric.is_some_and(|it| it > 0.0);
             return if wakes { set(self.min.max(1), "there is work again") } else { old };
         }
         let idle_since = self.idle_since(&old);
@@ -156,11 +157,10 @@ impl<'a> Scaler<'a> {
         (self.min == 0 && is_idle).then(|| old.idle_since.clone().unwrap_or_else(|| Time(second(self.now))))
     }
 
-    /// Whether there has been no request for so long that the last pod goes.
+    /// Whether there has been no request for so long that no pod is needed, which no window holds up.
     fn is_over(&self, idle_since: Option<&Time>, replicas: i32, changes: &[ScalingChange]) -> bool {
         let wait = i64::from(self.target.idle_seconds.unwrap_or(IDLE_SECONDS));
-        replicas == 1
-            && idle_since.is_some_and(|since| self.now.duration_since(since.0).as_secs() >= wait)
+        idle_since.is_some_and(|since| self.now.duration_since(since.0).as_secs() >= wait)
             && !self.down.is_disabled()
             && self.down.limit(replicas, changes, self.now) <= 0
     }
@@ -177,7 +177,8 @@ impl<'a> Scaler<'a> {
             self.load.map(|load| now * load.p95_latency.unwrap_or(0.0) * 1000.0 / f64::from(target))
         });
         let by_query = self.target.query.as_ref().map(|query| Some(self.metric? / query.per_replica));
-        let sources: Vec<Option<f64>> = [by_concurrency, by_latency, by_query].into_iter().flatten().collect();
+        let sources: Vec<Option<f64>> =
+            [by_concurrency, by_latency, by_query].into_iter().flatten().collect();
         let asked = sources.iter().flatten().map(|wanted| self.rounded(*wanted, replicas)).max()?;
         // What is not known may be the one that asks for most.
         Some(if sources.contains(&None) { asked.max(replicas) } else { asked })

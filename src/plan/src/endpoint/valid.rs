@@ -114,9 +114,15 @@ pub(super) struct Container<'a> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Replicas {
     Fixed(i32),
-    Range { min: i32, max: i32, cpu_utilization: i32 },
+    Range {
+        min: i32,
+        max: i32,
+        cpu_utilization: i32,
+    },
     /// An autoscaler of somebody else's sets the number.
-    Elsewhere { min: i32 },
+    Elsewhere {
+        min: i32,
+    },
 }
 
 impl Replicas {

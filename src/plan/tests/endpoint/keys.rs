@@ -189,7 +189,10 @@ fn a_person_s_secret_is_read_and_never_written() {
     let (write, events) = write(&world);
     assert!(write.is_none());
     assert_eq!(events.len(), 1, "{events:?}");
-    assert!(events[0].reason == Reason::ActionRefused && events[0].note.contains("which is yours"), "{events:?}");
+    assert!(
+        events[0].reason == Reason::ActionRefused && events[0].note.contains("which is yours"),
+        "{events:?}"
+    );
     settle(&mut world);
     assert!(status(&world).action_refused.unwrap().contains("write a new primaryKey into it"));
 }

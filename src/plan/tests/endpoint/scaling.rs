@@ -100,7 +100,10 @@ fn a_query_sets_the_number_and_its_silence_changes_nothing_and_is_told() {
     settle(&mut world);
     assert_eq!(replicas(&world), 5, "the load is not fought over");
     let status = world.endpoint.status.clone().unwrap().scaling.unwrap();
-    assert!(status.replicas == 5 && status.message.contains("keda-hpa-churn of ScaledObject churn"), "{status:?}");
+    assert!(
+        status.replicas == 5 && status.message.contains("keda-hpa-churn of ScaledObject churn"),
+        "{status:?}"
+    );
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The chart's RBAC, made of the rights that the controllers declare.
 use std::fmt::Write as _;
 
-use plan::rights::{Right, cluster_rights, config_map_rights, key_rights, own_namespace_rights, rights, secret_rights};
+use plan::rights::{
+    Right, cluster_rights, config_map_rights, key_rights, own_namespace_rights, rights, secret_rights,
+};
 
 use super::Output;
 use super::crds::Kind;

@@ -40,10 +40,7 @@ pub(super) fn directions(behavior: Option<&ScalingBehavior>) -> (Direction, Dire
     };
     let up = behavior.and_then(|it| it.scale_up.as_ref());
     let down = behavior.and_then(|it| it.scale_down.as_ref());
-    (
-        direction(up, true, 0, vec![percent.clone(), pods]),
-        direction(down, false, DOWN_SECONDS, vec![percent]),
-    )
+    (direction(up, true, 0, vec![percent.clone(), pods]), direction(down, false, DOWN_SECONDS, vec![percent]))
 }
 
 impl Direction {
@@ -67,7 +64,11 @@ impl Direction {
             let close = i64::from((self.seconds / STEPS).max(1));
             match steps.last() {
                 Some(last) if dropped.is_empty() && seconds(last.since.0, now) < close => {}
-                _ => steps.push(Asked { since: Time(second(now)), replicas }),
+                // What it replaces ended the step before already.
+                _ => {
+                    let since = dropped.first().map_or_else(|| Time(second(now)), |it| it.since.clone());
+                    steps.push(Asked { since, replicas });
+                }
             }
         }
         let begins = self.begins(now);
@@ -104,7 +105,13 @@ impl Direction {
     }
 
     /// What one policy allows, counted from the number at the beginning of its period.
-    fn allowed(&self, policy: &ScalingPolicy, replicas: i32, changes: &[ScalingChange], now: Timestamp) -> i32 {
+    fn allowed(
+        &self,
+        policy: &ScalingPolicy,
+        replicas: i32,
+        changes: &[ScalingChange],
+        now: Timestamp,
+    ) -> i32 {
         let recent = changes.iter().filter(|it| seconds(it.at.0, now) < i64::from(policy.period_seconds));
         let began = i64::from(replicas) - recent.map(|it| i64::from(it.by)).sum::<i64>();
         let value = i64::from(policy.value);

@@ -1,7 +1,5 @@
 //! How replicas follow the load.
-use api::endpoint::{
-    PolicyType, ScalingBehavior, ScalingPolicy, ScalingQuery, ScalingRules, SelectPolicy,
-};
+use api::endpoint::{PolicyType, ScalingBehavior, ScalingPolicy, ScalingQuery, ScalingRules, SelectPolicy};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -91,6 +89,8 @@ fn without_requests_the_last_pod_goes_only_where_none_is_allowed_and_the_first_r
     let one_came = look(&from_zero(), 20, busy(1.0), idle.clone());
     assert_eq!(one_came.idle_since, None);
     assert_eq!(look(&ten(), 3600, Load::default(), with(1)).replicas, 1);
+    let many = look(&from_zero(), 30, Load::default(), look(&from_zero(), 0, Load::default(), with(5)));
+    assert_eq!(many.replicas, 0, "no window holds it up");
     let disabled = ScalingRules { select_policy: Some(SelectPolicy::Disabled), ..ScalingRules::default() };
     let behavior = Some(ScalingBehavior { scale_down: Some(disabled), scale_up: None });
     assert_eq!(look(&Scaling { behavior, ..from_zero() }, 30, Load::default(), idle).replicas, 1);
@@ -152,7 +152,11 @@ fn policies_hold_the_pace_in_both_directions() {
     let pace = |scaling: &mut Scaling, up, down| {
         scaling.behavior = Some(ScalingBehavior { scale_up: up, scale_down: down });
     };
-    pace(&mut scaling, Some(rules(None, vec![policy(PolicyType::Pods, 1, 30)])), Some(rules(None, down.clone())));
+    pace(
+        &mut scaling,
+        Some(rules(None, vec![policy(PolicyType::Pods, 1, 30)])),
+        Some(rules(None, down.clone())),
+    );
     let one = look(&scaling, 0, busy(100.0), with(4));
     let same = look(&scaling, 25, busy(100.0), one.clone());
     let two = look(&scaling, 30, busy(100.0), same.clone());
@@ -210,7 +214,8 @@ fn before(history: &[(i64, i32)], now: i64, period: i32) -> i32 {
 
 /// Whether a change keeps to one policy.
 fn keeps(policy: &ScalingPolicy, from: i32, to: i32) -> bool {
-    let allowed = f64::from(policy.value) * if policy.type_ == PolicyType::Pods { 1.0 } else { f64::from(from) / 100.0 };
+    let allowed = f64::from(policy.value)
+        * if policy.type_ == PolicyType::Pods { 1.0 } else { f64::from(from) / 100.0 };
     f64::from((to - from).abs()) <= allowed.ceil() + 0.001
 }
 
