@@ -108,7 +108,7 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
             "scaling.minReplicas 0 needs scaling.target.concurrency or latencyMilliseconds",
         ),
         (
-            json!({"scaling": {"maxReplicas": 2, "target": {"query": {"query": "up", "perReplica": 0}}}}),
+            json!({"scaling": {"maxReplicas": 2, "target": {"query": {"query": "up", "perReplica": 0.0005}}}}),
             "should be greater than or equal to 0.001",
         ),
         (
