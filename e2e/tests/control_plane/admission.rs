@@ -117,7 +117,7 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
             "scaling.minReplicas 0 needs scaling.target.concurrency or latencyMilliseconds",
         ),
         (
-            json!({"scaling": {"maxReplicas": 2, "target": {"query": {"query": "up", "perReplica": 0}}}}),
+            json!({"scaling": {"maxReplicas": 2, "target": {"query": {"query": "up", "perReplica": 0.0005}}}}),
             "should be greater than or equal to 0.001",
         ),
         (
@@ -253,10 +253,6 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
             "capture.store.uri must be https://ACCOUNT.blob.core.windows.net/CONTAINER/PATH",
         ),
         (
-            json!({"scaling": {"maxReplicas": 9, "target": {"concurrency": 4, "query": {"query": "sum(queue)", "perReplica": 0.5}},
-            "behavior": {"scaleUp": {"stabilizationWindowSeconds": 0, "selectPolicy": "Min",
-                "policies": [{"type": "Pods", "value": 1, "periodSeconds": 30}]}, "scaleDown": {"selectPolicy": "Disabled"}}}}),
-            json!({"auth": {"mode": "Key"}}),
             json!({"rollout": {"strategy": "Recreate", "progressDeadlineSeconds": 9}}),
             "should be greater than or equal to 10",
         ),
@@ -349,6 +345,10 @@ pub(crate) async fn valid_objects_and_samples_are_accepted(context: &mut Context
         json!({"scaling": {"replicas": 1000}}),
         json!({"scaling": {"maxReplicas": 1}}),
         json!({"scaling": {"minReplicas": 2, "maxReplicas": 2, "target": {"cpuUtilization": 200}}}),
+        json!({"scaling": {"maxReplicas": 9, "target": {"concurrency": 4, "query": {"query": "sum(queue)", "perReplica": 0.5}},
+            "behavior": {"scaleUp": {"stabilizationWindowSeconds": 0, "selectPolicy": "Min",
+                "policies": [{"type": "Pods", "value": 1, "periodSeconds": 30}]}, "scaleDown": {"selectPolicy": "Disabled"}}}}),
+        json!({"auth": {"mode": "Key"}}),
         json!({"rollout": {"strategy": "Recreate", "progressDeadlineSeconds": 10}}),
         json!({"rollout": {"strategy": "BlueGreen"}}),
         json!({"rollout": {"strategy": "BlueGreen", "steps": [{"mirror": 100, "hold": "1h30m"}, {"pause": true}]}}),

@@ -31,7 +31,9 @@ async fn keys(context: &Context) -> anyhow::Result<Vec<String>> {
     let secret = context.get(&secrets(context, "churn-keys")).await?.context("there is no Secret")?;
     let secret: k8s_openapi::api::core::v1::Secret = serde_json::from_value(secret)?;
     let data = secret.data.unwrap_or_default();
-    let key = |name: &str| Ok(String::from_utf8(data.get(name).context("a key is missing")?.0.clone())?);
+    let key = |name: &str| -> anyhow::Result<String> {
+        Ok(String::from_utf8(data.get(name).context("a key is missing")?.0.clone())?)
+    };
     Ok(vec![key("primaryKey")?, key("secondaryKey")?])
 }
 
@@ -225,7 +227,7 @@ pub(crate) async fn a_person_s_secret_is_never_written(context: &mut Context) ->
 /// Without the right on Secrets, the condition names the chart's value; with it, all goes on by itself.
 pub(crate) async fn a_missing_right_names_the_chart_s_value(context: &mut Context) -> anyhow::Result<()> {
     let user = context.user();
-    super::rights::grant(context, &user, &|resource, _| resource != "secrets").await?;
+    super::rights::grant(context, &user, &|resource, verb| resource != "secrets" || verb == "patch").await?;
     let mut options = options(context)?;
     options.kubeconfig = context.plane.user(&user, &[])?;
     let _operator = Operator::start(options)?;

@@ -59,16 +59,11 @@ pub(crate) async fn decide(
         Err(failure) => return Ok(Some(Decision::failed(metadata, old_status, failure))),
     };
     let (outcome, session) = observed.map(|observed| (observed.outcome, observed.session)).unzip();
-    let (routes, further): (Vec<_>, Vec<_>) =
-        further.into_iter().partition(|(kind, _)| *kind == ChildKind::ConfigMap);
-    let further = further.into_iter().map(|(kind, object)| Ok((kind, seen(kind, object)?)));
-    let further: Vec<_> = further.collect::<anyhow::Result<_>>()?;
-    let children = children(store, name)?;
-    let autoscalers = autoscalers(store, name, &further);
+    let OnCluster { route, further, children, autoscalers } = OnCluster::new(store, name, further)?;
     let world = World {
         now: Timestamp::now(),
         further,
-        route: routes.into_iter().next().map(|(kind, object)| seen(kind, object)).transpose()?,
+        route,
         knows_http_routes: store.knows_http_routes(),
         evidence: context.gateway.evidence(&endpoint).await,
         keys,
@@ -171,6 +166,30 @@ fn seen(kind: ChildKind, object: Object) -> anyhow::Result<Observed> {
     body["apiVersion"] = coordinates.api_version.into();
     body["kind"] = coordinates.kind.into();
     Ok(Observed::from_body(body))
+}
+
+/// What an Endpoint has on this cluster.
+struct OnCluster {
+    route: Option<Observed>,
+    further: Vec<(ChildKind, Observed)>,
+    children: Children,
+    autoscalers: Vec<Autoscaler>,
+}
+
+impl OnCluster {
+    fn new(store: &Store, name: &ObjectName, further: Vec<(ChildKind, Object)>) -> anyhow::Result<Self> {
+        let further = further.into_iter().map(|(kind, object)| Ok((kind, seen(kind, object)?)));
+        let (routes, further): (Vec<_>, Vec<_>) = further
+            .collect::<anyhow::Result<Vec<_>>>()?
+            .into_iter()
+            .partition(|(kind, _)| *kind == ChildKind::ConfigMap);
+        Ok(Self {
+            route: routes.into_iter().next().map(|(_, seen)| seen),
+            autoscalers: autoscalers(store, name, &further),
+            children: children(store, name)?,
+            further,
+        })
+    }
 }
 
 /// The autoscalers of others over the Endpoint or its Deployments.

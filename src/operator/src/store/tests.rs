@@ -100,3 +100,32 @@ fn own_writes_that_the_watch_tells_first_are_no_news() {
     let endpoints = |sight| store.apply(ENDPOINT, sight).len();
     assert_eq!((endpoints(model(1, 1, &[], "")), endpoints(model(2, 1, &[own], ""))), (1, 1));
 }
+
+/// An autoscaler of somebody else's over a Deployment.
+fn autoscaler(version: u64, target: &str) -> Sight {
+    let metadata = ObjectMeta {
+        name: Some("theirs".into()),
+        namespace: Some("team".into()),
+        resource_version: Some(version.to_string()),
+        ..ObjectMeta::default()
+    };
+    let spec = serde_json::json!({"scaleTargetRef": {"kind": "Deployment", "name": target}});
+    Sight::autoscaler(&Object { metadata, spec, ..Object::default() })
+}
+
+#[test]
+fn an_autoscaler_of_somebody_else_wakes_the_endpoint_of_what_it_scales() {
+    let store = Store::new("system");
+    let source = Source::Autoscalers;
+    let item = |name: &str| Item { primary: Primary::Endpoint, object: ObjectName::new("team", name) };
+    assert_eq!(store.apply(source, autoscaler(1, "churn")), [], "nobody knows of it");
+    store.apply(ENDPOINT, object("churn", 2));
+    assert_eq!(store.autoscalers_of(&ObjectName::new("team", "churn")).len(), 1);
+    assert_eq!(store.apply(source, autoscaler(3, "churn")), [], "what it tells of itself concerns nobody");
+    assert_eq!(store.apply(source, autoscaler(4, "other")), [item("churn")]);
+    assert_eq!(store.autoscalers_of(&ObjectName::new("team", "churn")), []);
+    assert_eq!(store.apply(source, autoscaler(5, "churn")), [item("churn")]);
+    store.begin_relist(source, "");
+    assert_eq!(store.end_relist(source, ""), [item("churn")]);
+    assert_eq!(store.autoscalers_of(&ObjectName::new("team", "churn")), []);
+}

@@ -4,6 +4,7 @@ use api::endpoint::GatewayApi;
 use serde_json::Value;
 
 use super::build::http_route::http_route;
+use super::build::Speech;
 use super::build::route::RoutedRevision;
 use super::status::{Outcome, Verdict};
 use super::valid::Valid;
@@ -113,7 +114,8 @@ fn present(world: &World) -> Option<&Observed> {
 /// The route that sends everything to the Service of the Endpoint's name.
 pub(super) fn whole(valid: &Valid, gateway: &GatewayApi) -> Value {
     let (name, service) = (valid.name.to_owned(), valid.name.to_owned());
-    http_route(valid, gateway, &[RoutedRevision { name, service, weight: 100, ready: true }], None)
+    let speech = Speech::wanted(valid);
+    http_route(valid, gateway, &[RoutedRevision { name, service, weight: 100, ready: true, speech }], None)
 }
 
 /// The step that brings the route up to date, if any is needed.

@@ -157,11 +157,10 @@ impl<'a> Scaler<'a> {
         (self.min == 0 && is_idle).then(|| old.idle_since.clone().unwrap_or_else(|| Time(second(self.now))))
     }
 
-    /// Whether there has been no request for so long that the last pod goes.
+    /// Whether there has been no request for so long that no pod is needed, which no window holds up.
     fn is_over(&self, idle_since: Option<&Time>, replicas: i32, changes: &[ScalingChange]) -> bool {
         let wait = i64::from(self.target.idle_seconds.unwrap_or(IDLE_SECONDS));
-        replicas == 1
-            && idle_since.is_some_and(|since| self.now.duration_since(since.0).as_secs() >= wait)
+        idle_since.is_some_and(|since| self.now.duration_since(since.0).as_secs() >= wait)
             && !self.down.is_disabled()
             && self.down.limit(replicas, changes, self.now) <= 0
     }

@@ -93,8 +93,8 @@ async fn a_word_that_was_taken_up_is_answered_with_the_story() {
     });
     let (cluster, _) = cluster(200, &list);
     let said: Timestamp = "2026-01-02T03:00:00Z".parse().unwrap();
-    let word =
-        Word { value: "pause@2026-01-02T03:00:00Z".to_owned(), ..Word::new("a", &Action::Pause, said) };
+    let mut word = Word::new(ROLLOUT_ACTION_ANNOTATION, &Action::Pause, said);
+    "pause@2026-01-02T03:00:00Z".clone_into(&mut word.value);
     let endpoint = word.heard(&endpoints(&cluster), "churn", handled).await.unwrap();
     let report = report("team", "churn", &word, endpoint.as_ref());
     assert!(report.handled);

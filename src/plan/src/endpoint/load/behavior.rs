@@ -64,7 +64,11 @@ impl Direction {
             let close = i64::from((self.seconds / STEPS).max(1));
             match steps.last() {
                 Some(last) if dropped.is_empty() && seconds(last.since.0, now) < close => {}
-                _ => steps.push(Asked { since: Time(second(now)), replicas }),
+                // What it replaces ended the step before already.
+                _ => {
+                    let since = dropped.first().map_or_else(|| Time(second(now)), |it| it.since.clone());
+                    steps.push(Asked { since, replicas });
+                }
             }
         }
         let begins = self.begins(now);

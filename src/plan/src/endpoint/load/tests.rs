@@ -89,6 +89,8 @@ fn without_requests_the_last_pod_goes_only_where_none_is_allowed_and_the_first_r
     let one_came = look(&from_zero(), 20, busy(1.0), idle.clone());
     assert_eq!(one_came.idle_since, None);
     assert_eq!(look(&ten(), 3600, Load::default(), with(1)).replicas, 1);
+    let many = look(&from_zero(), 30, Load::default(), look(&from_zero(), 0, Load::default(), with(5)));
+    assert_eq!(many.replicas, 0, "no window holds it up");
     let disabled = ScalingRules { select_policy: Some(SelectPolicy::Disabled), ..ScalingRules::default() };
     let behavior = Some(ScalingBehavior { scale_down: Some(disabled), scale_up: None });
     assert_eq!(look(&Scaling { behavior, ..from_zero() }, 30, Load::default(), idle).replicas, 1);
