@@ -1,4 +1,4 @@
-//! Plays the part of a replica of the inference gateway that tells what it measured.
+//! Plays the part of a replica of the inference gateway that tells what it measured, and of a Prometheus.
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,7 +82,11 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
         let state = Arc::clone(&state);
         tokio::spawn(async move {
             let service = service_fn(move |request: Request<Incoming>| {
-                let body = state.answer(request.uri().query().unwrap_or_default());
+                let query = request.uri().query().unwrap_or_default();
+                let body = match request.uri().path() {
+                    "/api/v1/query" => state.share_of_errors(query),
+                    _ => state.answer(query),
+                };
                 let answer = Response::builder().header("content-type", "application/json");
                 let answer = answer.body(Full::new(Bytes::from(body.to_string())));
                 async move { Ok::<_, Infallible>(answer.unwrap_or_default()) }
@@ -96,6 +100,14 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
 }
 
 impl State {
+    /// What Prometheus answers to any query that names a revision.
+    fn share_of_errors(&self, query: &str) -> Value {
+        let rates = lock(&self.rates);
+        let named = rates.iter().find(|(name, _)| query.contains(name.as_str()));
+        let share = named.map_or(0.0, |(_, rates)| rates.errors as f64 / 100.0);
+        json!({"status": "success", "data": {"resultType": "scalar", "result": [0, share.to_string()]}})
+    }
+
     fn answer(&self, query: &str) -> Value {
         let endpoint = query.trim_start_matches("endpoint=").replace("%2F", "/");
         let looks = {

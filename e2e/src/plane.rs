@@ -86,7 +86,8 @@ impl Plane {
         let definitions = definitions(&client);
         let folder = tokio::task::spawn_blocking(xtask::tools::gateway_api::ensure).await??;
         for kind in ["gatewayclasses", "gateways", "httproutes", "referencegrants"] {
-            let text = std::fs::read_to_string(folder.join(format!("gateway.networking.k8s.io_{kind}.yaml")))?;
+            let text =
+                std::fs::read_to_string(folder.join(format!("gateway.networking.k8s.io_{kind}.yaml")))?;
             let body: Value = serde_saphyr::from_str(&text)?;
             let name = format!("{kind}.gateway.networking.k8s.io");
             definitions.patch(&name, &PatchParams::apply("e2e").force(), &Patch::Apply(&body)).await?;
@@ -95,7 +96,7 @@ impl Plane {
         let kind = kube::core::GroupVersionKind::gvk(kind.group, kind.version, kind.kind);
         let resource = kube::api::ApiResource::from_gvk_with_plural(&kind, "httproutes");
         let routes: Api<DynamicObject> = Api::all_with(client, &resource);
-        until("HTTPRoutes", Duration::from_secs(60), async || {
+        until("HTTPRoutes", Duration::from_mins(1), async || {
             let listed = routes.list(&ListParams::default().limit(1)).await;
             Ok(listed.map(drop).map_err(|error| error.to_string()))
         })

@@ -167,7 +167,9 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
             "scaling.target.concurrency, latencyMilliseconds and minReplicas 0 need the inference gateway",
         ),
         (
-            beside(json!({"scaling": {"minReplicas": 0, "maxReplicas": 2, "target": {"latencyMilliseconds": 4}}})),
+            beside(
+                json!({"scaling": {"minReplicas": 0, "maxReplicas": 2, "target": {"latencyMilliseconds": 4}}}),
+            ),
             "scaling.target.concurrency, latencyMilliseconds and minReplicas 0 need the inference gateway",
         ),
         (
@@ -179,12 +181,23 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
             "judge by the metrics of your own gateway with analysis.queries",
         ),
         (
-            beside(rollout(json!({"steps": [{"mirror": 10}], "analysis": {"maxPredictionDisagreement": 0.1}}))),
+            beside(rollout(
+                json!({"steps": [{"mirror": 10}], "analysis": {"maxPredictionDisagreement": 0.1}}),
+            )),
             "analysis.maxPredictionDisagreement needs the inference gateway, which compares answers",
         ),
-        (within(json!({"stickyHeader": "x-customer"})), "routing.stickyHeader is the inference gateway's work"),
-        (within(json!({"rateLimit": {"requestsPerSecond": 1}})), "routing.rateLimit is the inference gateway's work"),
-        (within(json!({"queueTimeoutSeconds": 5})), "routing.queueTimeoutSeconds is about the inference gateway"),
+        (
+            within(json!({"stickyHeader": "x-customer"})),
+            "routing.stickyHeader is the inference gateway's work",
+        ),
+        (
+            within(json!({"rateLimit": {"requestsPerSecond": 1}})),
+            "routing.rateLimit is the inference gateway's work",
+        ),
+        (
+            within(json!({"queueTimeoutSeconds": 5})),
+            "routing.queueTimeoutSeconds is about the inference gateway",
+        ),
         (
             json!({"capture": {"store": {"uri": "az://telemetry/churn"}}}),
             "capture.store.uri must be https://ACCOUNT.blob.core.windows.net/CONTAINER/PATH",

@@ -103,7 +103,8 @@ async fn through_an_own_gateway(context: &Context) -> anyhow::Result<()> {
         let routing = json!({"gatewayApi": {"parentRef": {"name": "public", "port": port}}});
         context.merge(&context.endpoint("churn"), &json!({"spec": {"routing": routing}})).await?;
         until("the HTTPRoute", Duration::from_mins(1), async || {
-            let seen = context.get(&route).await?.unwrap_or_default()["spec"]["parentRefs"][0]["port"].clone();
+            let seen =
+                context.get(&route).await?.unwrap_or_default()["spec"]["parentRefs"][0]["port"].clone();
             Ok(if seen == port { Ok(()) } else { Err(seen.to_string()) })
         })
         .await?;

@@ -160,7 +160,10 @@ fn sensible_endpoints_are_accepted() {
         ),
         ("churn", json!({"container": {"args": ["--x"]}, "runtimeRef": {"name": "own"}})),
         ("churn", json!({"rollout": {"strategy": "Recreate", "progressDeadlineSeconds": 10}})),
-        ("churn", json!({"auth": {"mode": "None"}, "routing": own_gateway(&json!({"requestTimeoutSeconds": 5}))})),
+        (
+            "churn",
+            json!({"auth": {"mode": "None"}, "routing": own_gateway(&json!({"requestTimeoutSeconds": 5}))}),
+        ),
         (
             "churn",
             json!({
@@ -228,7 +231,10 @@ fn what_a_gateway_of_one_s_own_can_t_do_is_refused_with_the_reason() {
         ),
         (scaling(json!({"concurrency": 4})), "minReplicas 0 need the inference gateway"),
         (scaling(json!({"latencyMilliseconds": 4})), "minReplicas 0 need the inference gateway"),
-        (analysis(json!({"maxErrorRate": 0.1})), "judge by the metrics of your own gateway with analysis.queries"),
+        (
+            analysis(json!({"maxErrorRate": 0.1})),
+            "judge by the metrics of your own gateway with analysis.queries",
+        ),
         (analysis(json!({"maxP95LatencyRatio": 2.0})), "judge by the metrics of your own gateway"),
         (analysis(json!({"maxPredictionDisagreement": 0.1})), "throws away the answers to copies"),
     ];

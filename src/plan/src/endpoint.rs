@@ -24,8 +24,8 @@ use jiff::Timestamp;
 
 pub use self::pod::{Cause, PodFacts};
 use self::rollout::evidence::Evidence;
-pub use self::valid::Refusal;
 use self::routed::Routes;
+pub use self::valid::Refusal;
 use self::valid::Valid;
 use crate::child::{ChildKind, Children, Observed};
 use crate::settings::Settings;

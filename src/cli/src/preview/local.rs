@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 
 use api::endpoint::ResolvedModel;
 use api::{Endpoint, ServingRuntimeSpec};
+use plan::Step;
 use plan::azure::{Facts, Outcome, Read, Refusal, Sight};
 use plan::endpoint::{RuntimeFacts, World, has_keys, model_uri, plan};
-use plan::Step;
 use serde_json::{Value, json};
 
 use super::report::ObjectReport;

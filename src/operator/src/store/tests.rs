@@ -50,6 +50,17 @@ fn a_relist_forgets_what_it_does_not_name_and_keeps_what_was_written_meanwhile()
 }
 
 #[test]
+fn endpoints_are_looked_at_when_the_cluster_gets_to_know_http_routes_and_when_it_forgets_them() {
+    let store = Store::new("system");
+    store.apply(ENDPOINT, object("churn", 1));
+    assert_eq!(store.set_knows_http_routes(false), [], "nothing is known at first");
+    assert_eq!(store.set_knows_http_routes(true).len(), 1);
+    assert_eq!(store.set_knows_http_routes(true), [], "no news");
+    assert!(store.knows_http_routes());
+    assert_eq!(store.set_knows_http_routes(false).len(), 1);
+}
+
+#[test]
 fn a_default_runtime_concerns_every_endpoint_and_another_only_its_namespace() {
     let store = Store::new("system");
     store.apply(ENDPOINT, object("churn", 1));

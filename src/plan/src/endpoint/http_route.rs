@@ -152,7 +152,8 @@ fn why(wanted: &Value, seen: &Observed) -> Option<&'static str> {
 fn is_same(wanted: &Value, seen: &Value) -> bool {
     match (wanted, seen) {
         (Value::Object(wanted), Value::Object(seen)) => {
-            let has_more = TELLING.iter().any(|field| seen.contains_key(*field) && !wanted.contains_key(*field));
+            let has_more =
+                TELLING.iter().any(|field| seen.contains_key(*field) && !wanted.contains_key(*field));
             // The core group is the empty one, which may as well be left out.
             let holds = |(field, value): (&String, &Value)| match seen.get(field) {
                 Some(seen) => is_same(value, seen),
@@ -219,4 +220,3 @@ fn word_of(conditions: &Value, generation: Option<i64>) -> Word {
         () => Word::Accepted,
     }
 }
-

@@ -32,12 +32,7 @@ pub(super) fn tell(status: &RolloutStatus, rollout: &Rollout, facts: &Facts) -> 
     text
 }
 
-fn under_way(
-    status: &RolloutStatus,
-    rollout: &Rollout,
-    candidate: &str,
-    facts: &Facts,
-) -> String {
+fn under_way(status: &RolloutStatus, rollout: &Rollout, candidate: &str, facts: &Facts) -> String {
     let steps = if status.direct { &[][..] } else { rollout.steps.as_slice() };
     let number = status.step.unwrap_or(1);
     let place = usize::try_from(number).unwrap_or(1).saturating_sub(1);

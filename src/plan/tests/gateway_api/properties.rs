@@ -35,8 +35,12 @@ enum Happening {
 }
 
 fn happenings() -> impl Strategy<Value = Happening> {
-    let strategies =
-        [RolloutStrategy::Canary, RolloutStrategy::BlueGreen, RolloutStrategy::RollingUpdate, RolloutStrategy::Recreate];
+    let strategies = [
+        RolloutStrategy::Canary,
+        RolloutStrategy::BlueGreen,
+        RolloutStrategy::RollingUpdate,
+        RolloutStrategy::Recreate,
+    ];
     let words = ["pause", "resume", "skip-step", "promote", "abort", "retry", "rollback"];
     prop_oneof![
         8 => Just(Happening::Reconcile),
@@ -59,18 +63,30 @@ fn happen(world: &mut World, happening: &Happening) {
         Happening::Reconcile => reconcile(world),
         Happening::Pods(good) => {
             let stable = world.endpoint.status.clone().and_then(|it| it.rollout).and_then(|it| it.candidate);
-            world.run_pods(if *good { &[] } else { stable.as_slice() }.iter().map(String::as_str).collect::<Vec<_>>().as_slice());
+            world.run_pods(
+                if *good { &[] } else { stable.as_slice() }
+                    .iter()
+                    .map(String::as_str)
+                    .collect::<Vec<_>>()
+                    .as_slice(),
+            );
         }
         Happening::Accept => accept(world),
-        Happening::Refuse => say(world, &json!([{"type": "Accepted", "status": "False", "reason": "No", "message": "no"}])),
-        Happening::Silence => world.edit(ChildKind::HttpRoute, "gateway", |body| body["status"] = Value::Null),
+        Happening::Refuse => {
+            say(world, &json!([{"type": "Accepted", "status": "False", "reason": "No", "message": "no"}]));
+        }
+        Happening::Silence => {
+            world.edit(ChildKind::HttpRoute, "gateway", |body| body["status"] = Value::Null);
+        }
         Happening::Model(version) => new_model(world, *version),
         Happening::Pass(minutes) => pass(world, *minutes),
         Happening::Ask(action) => ask(world, action),
         Happening::Strategy(strategy) => world.change(|spec| {
             spec.rollout.strategy = *strategy;
             let steps = match strategy {
-                RolloutStrategy::Canary => json!([{"mirror": 20, "hold": "2m"}, {"traffic": 30, "hold": "2m"}]),
+                RolloutStrategy::Canary => {
+                    json!([{"mirror": 20, "hold": "2m"}, {"traffic": 30, "hold": "2m"}])
+                }
                 RolloutStrategy::BlueGreen => json!([{"mirror": 50, "hold": "2m"}]),
                 _ => json!([]),
             };
@@ -103,8 +119,12 @@ fn reconcile(world: &mut World) {
 /// A route names no Service that is not there, and every split adds up to a hundred.
 fn holds(world: &World) {
     let Some(route) = world.object(ChildKind::HttpRoute) else { return };
-    let services: Vec<&str> =
-        world.object(ChildKind::Service).map(|_| "churn").into_iter().chain(world.others(ChildKind::Service).into_keys()).collect();
+    let services: Vec<&str> = world
+        .object(ChildKind::Service)
+        .map(|_| "churn")
+        .into_iter()
+        .chain(world.others(ChildKind::Service).into_keys())
+        .collect();
     for rule in route["spec"]["rules"].as_array().unwrap() {
         let backends = rule["backendRefs"].as_array().unwrap();
         let copies = rule["filters"].as_array().into_iter().flatten();

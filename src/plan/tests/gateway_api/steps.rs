@@ -80,7 +80,8 @@ fn blue_green_with_copies_and_a_pause() {
     let mut world = World::new(endpoint("churn").replicas(2).routing(&routing).build());
     world.change(|spec| {
         spec.rollout.strategy = RolloutStrategy::BlueGreen;
-        spec.rollout.steps = serde_json::from_value(json!([{"mirror": 100, "hold": "5m"}, {"pause": true}])).unwrap();
+        spec.rollout.steps =
+            serde_json::from_value(json!([{"mirror": 100, "hold": "5m"}, {"pause": true}])).unwrap();
     });
     settle(&mut world);
     let mut pages = vec![page(&world, "blue")];

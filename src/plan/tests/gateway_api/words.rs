@@ -153,7 +153,8 @@ fn a_route_that_was_deleted_or_changed_by_hand_is_restored() {
             route["spec"]["rules"][1]["backendRefs"].as_array_mut().unwrap().push(more);
         },
         |route| {
-            let filter = json!([{"type": "RequestRedirect", "requestRedirect": {"hostname": "elsewhere.example"}}]);
+            let filter =
+                json!([{"type": "RequestRedirect", "requestRedirect": {"hostname": "elsewhere.example"}}]);
             route["spec"]["rules"][1]["filters"] = filter;
         },
         |route| {

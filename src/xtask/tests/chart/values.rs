@@ -332,7 +332,10 @@ fn http_routes_are_watched_and_written_only_where_the_values_say_so() {
         assert_eq!(text.contains("resources: [\"httproutes\"]"), wanted);
     }
     let few = json!({"gatewayApi": {"enabled": true}, "watchNamespaces": ["a", "b"]});
-    assert_eq!(render("mlops-operator", &few, &[]).unwrap().matches("resources: [\"httproutes\"]").count(), 2);
+    assert_eq!(
+        render("mlops-operator", &few, &[]).unwrap().matches("resources: [\"httproutes\"]").count(),
+        2
+    );
 }
 
 #[test]
