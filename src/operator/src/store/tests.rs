@@ -36,6 +36,27 @@ fn a_lagging_watch_does_not_undo_an_own_write() {
 }
 
 #[test]
+fn what_somebody_did_before_an_own_write_of_a_status_is_told_by_its_answer_alone() {
+    let store = Store::new("system");
+    let endpoint = |version: u64, generation: i64| -> Sight {
+        let metadata = ObjectMeta {
+            name: Some("churn".into()),
+            namespace: Some("team".into()),
+            resource_version: Some(version.to_string()),
+            generation: Some(generation),
+            ..ObjectMeta::default()
+        };
+        Object { metadata, ..Object::default() }.into()
+    };
+    store.apply(ENDPOINT, endpoint(1, 1));
+    assert!(!store.answered(ENDPOINT, endpoint(2, 1)), "nothing but the status is new");
+    assert!(store.answered(ENDPOINT, endpoint(4, 2)), "the spec was changed at version 3");
+    assert_eq!(store.apply(ENDPOINT, endpoint(3, 2)), [], "the watch comes later, and is no news");
+    assert_eq!(store.apply(ENDPOINT, endpoint(5, 3)).len(), 1);
+    assert!(!store.answered(ENDPOINT, endpoint(6, 3)), "the watch has told it");
+}
+
+#[test]
 fn a_relist_forgets_what_it_does_not_name_and_keeps_what_was_written_meanwhile() {
     let store = Store::new("system");
     store.apply(CHILD, object("gone", 1));
