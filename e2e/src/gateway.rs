@@ -99,6 +99,7 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
             let service = service_fn(move |request: Request<Incoming>| {
                 let query = request.uri().query().unwrap_or_default();
                 let body = match request.uri().path() {
+                    "/api/v1/query" if query.contains("revision") => state.share_of_errors(query),
                     "/api/v1/query" => state.number(query),
                     _ => state.answer(query),
                 };
@@ -121,6 +122,14 @@ impl State {
         let result: Vec<Value> =
             metric.iter().map(|it| json!({"metric": {}, "value": [0, it.to_string()]})).collect();
         json!({"status": "success", "data": {"resultType": "vector", "result": result}})
+    }
+
+    /// What Prometheus answers to any query that names a revision.
+    fn share_of_errors(&self, query: &str) -> Value {
+        let rates = lock(&self.rates);
+        let named = rates.iter().find(|(name, _)| query.contains(name.as_str()));
+        let share = named.map_or(0.0, |(_, rates)| rates.errors as f64 / 100.0);
+        json!({"status": "success", "data": {"resultType": "scalar", "result": [0, share.to_string()]}})
     }
 
     fn answer(&self, query: &str) -> Value {

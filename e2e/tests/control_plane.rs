@@ -60,6 +60,7 @@ fn main() -> ExitCode {
         rollouts::what_bears_our_labels_and_is_not_ours_is_left_alone,
         gateway_api::a_canary_moves_the_route_step_by_step,
         gateway_api::a_blue_green_moves_the_route_at_once,
+        gateway_api::a_candidate_is_judged_by_queries_alone,
         gateway_api::the_gateway_s_refusal_is_passed_on,
         gateway_api::a_route_is_restored_and_a_stranger_s_is_left_alone,
         gateway_api::ways_of_requests_are_changed_without_a_gap,

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use e2e::context::{CONVERGES, JSON, MERGE, message, spec};
+use e2e::gateway::Rates;
 use e2e::plane::GATEWAY_API;
-use e2e::{Context, Operator, holds_for, until};
+use e2e::{Context, Measured, Operator, holds_for, until};
 use plan::ChildKind;
 use serde_json::{Value, json};
 
@@ -248,6 +249,44 @@ pub(crate) async fn a_blue_green_moves_the_route_at_once(context: &mut Context) 
     ask(context, "resume@1").await?;
     taken_in(context, &hosted(&[(&second, 100)], None)).await?;
     context.says("churn", "Ready=True/Ready").await.map(drop)
+}
+
+/// Behind a gateway of one's own, Prometheus judges: a worse model goes back, and a better one takes over.
+pub(crate) async fn a_candidate_is_judged_by_queries_alone(context: &mut Context) -> anyhow::Result<()> {
+    context.plane.install_gateway_api().await?;
+    let prometheus = Measured::start().await?;
+    let mut options = context.options()?;
+    options.arguments.extend([
+        "--gateway-api=true".to_owned(),
+        format!("--prometheus-url=http://{}", prometheus.address()),
+    ]);
+    let _operator = Operator::start(options)?;
+    let mut wants = behind(1);
+    let query = json!({"name": "errors", "query": "errors{revision='$revision'}", "max": 0.05});
+    wants["rollout"] = json!({
+        "strategy": "Canary", "steps": [{"traffic": 50, "hold": "1s"}], "analysis": {"queries": [query]},
+    });
+    context.create("churn", &wants).await?;
+    let first = name(&reaches(context, &json!({"phase": "Completed"})).await?, "stable");
+    let one = |revision: &str| wanted(context, &[(revision, 100)], None);
+    taken_in(context, &one(&first)).await?;
+    context.says("churn", "Ready=True/Ready").await?;
+    for (version, errors) in [(2, 20), (3, 1)] {
+        new_model(context, version).await?;
+        let wanted_traffic = json!({"phase": "Progressing", "traffic": 50});
+        let candidate = name(&reaches(context, &wanted_traffic).await?, "candidate");
+        prometheus.set(&candidate, Rates { errors, ..Rates::default() });
+        taken_in(context, &wanted(context, &[(&first, 50), (&candidate, 50)], None)).await?;
+        if errors > 5 {
+            let endpoint = context.says("churn", "Stalled=True/RolledBack").await?;
+            ensure!(message(&endpoint, "Stalled").contains("errors"), "{}", message(&endpoint, "Stalled"));
+            taken_in(context, &one(&first)).await?;
+        } else {
+            taken_in(context, &one(&candidate)).await?;
+            context.says("churn", "Ready=True/Ready").await?;
+        }
+    }
+    Ok(())
 }
 
 /// What a gateway says against a route is passed on.

@@ -67,8 +67,8 @@ fn start(arguments: &Arguments) -> Result<Outcome, Failure> {
     runtime.block_on(async {
         match &arguments.verb {
             Verb::Status(options) => status::run(global, options, style).await,
-            Verb::Rollout(options) => rollout::run(global, options, style).await,
-            Verb::Rollback(options) => rollout::roll_back(global, options).await,
+            Verb::Rollout(options) => Box::pin(rollout::run(global, options, style)).await,
+            Verb::Rollback(options) => Box::pin(rollout::roll_back(global, options)).await,
             Verb::Keys(KeysVerb::Regenerate(options)) => keys::regenerate(global, options).await,
             Verb::Check(options) => check::run(global, options, style).await,
             Verb::Explain(options) => explain::run(global, options, style).await,

@@ -320,13 +320,15 @@ impl Loop {
         if reported.is_ok() && decision.is_ready() && !decision.was_ready() {
             (self.wake)(self.context.store.dependents(item));
         }
+        // News that came with the answer is not told again by the watch.
+        let next = if matches!(reported, Ok(true)) { Next::After(Duration::ZERO) } else { decision.next };
         let failure = failure.or(reported.err());
         let name = match (&failure, steps) {
             (Some(_), _) => "failed",
             (None, 0) => "unchanged",
             (None, _) => "changed",
         };
-        Outcome { name, ready: Some(decision.is_ready() && failure.is_none()), next: decision.next, failure }
+        Outcome { name, ready: Some(decision.is_ready() && failure.is_none()), next, failure }
     }
 
     /// Says in the status that the operator failed inside. The failure is the panic's, or that of the report.

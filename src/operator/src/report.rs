@@ -22,15 +22,16 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    /// Writes the status and publishes the events of a decision.
+    /// Writes the status and publishes the events of a decision; whether the object has changed since it was decided
+    /// upon.
     pub(crate) async fn report(
         &self,
         primary: Primary,
         resource: &ApiResource,
         decision: &Decision,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         if decision.status == decision.old_status {
-            return Ok(());
+            return Ok(false);
         }
         let name = decision.metadata.name.as_deref().unwrap_or_default();
         let namespace = decision.metadata.namespace.as_deref().unwrap_or_default();
@@ -46,14 +47,14 @@ impl Reporter {
         let parameters = PatchParams::apply(api::meta::MANAGER).force();
         let written =
             self.executor.call(&what, api.patch_status(name, &parameters, &Patch::Apply(&body))).await?;
-        self.executor.store.apply(Source::Primary(primary), Sight::from(written));
+        let is_changed = self.executor.store.answered(Source::Primary(primary), Sight::from(written));
         for event in &decision.events {
             // The status says the same; an event that is lost is not worth another round.
             if let Err(failure) = self.publish(resource, decision, event).await {
                 tracing::warn!(message = %failure.message, "an event was not published");
             }
         }
-        Ok(())
+        Ok(is_changed)
     }
 
     async fn publish(

@@ -23,7 +23,7 @@ use crate::report::Reporter;
 use crate::server::{Health, router};
 use crate::store::{Source, Store};
 use crate::telemetry;
-use crate::watch::{Scope, Sink, WATCH_SECONDS, start};
+use crate::watch::{Sink, WATCH_SECONDS, start};
 
 /// How long changes of children and pods are collected before their owner is looked at: they come in bursts.
 const COLLECT: Duration = Duration::from_millis(50);
@@ -73,13 +73,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         tokio::spawn(wake_waited_for(context.gateway.clone(), lanes.clone(), ready.clone()));
     }
     let sink = Sink::new(store, metrics.clone(), waker(lanes, ready.clone()));
-    let gateway = options.gateway().map(|gateway| gateway.namespace);
-    let scope = Scope {
-        namespaces: &options.watch_namespaces,
-        gateway: gateway.as_deref(),
-        http_routes: options.gateway_api,
-    };
-    start(&client, &scope, &sink);
+    start(&client, &options, &sink);
     let (stop, stopped) = watch::channel(false);
     let workers = tokio::spawn(lead(engines, sink.synced(), ready, leadership, metrics, stopped));
     stop_signal.wait().await;

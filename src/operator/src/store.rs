@@ -298,6 +298,17 @@ impl Store {
         self.concerned(&tables, source, &name, endpoint)
     }
 
+    /// Takes in what an own write of a status was answered; whether it tells of what somebody else did meanwhile. The
+    /// watch, which comes later, does not tell it again.
+    pub(crate) fn answered(&self, source: Source, sight: Sight) -> bool {
+        let key = (source, sight.name.clone());
+        let before = self.tables().objects.get(&key).map(|entry| (entry.sight.version, entry.sight.intent));
+        let is_news = before
+            .is_some_and(|(version, intent)| sight.version > version && !intent.is_kept_by(sight.intent));
+        self.apply(source, sight);
+        is_news
+    }
+
     /// Forgets an object, unless a newer one of its name was seen; returns what must be reconciled because of it.
     pub(crate) fn delete(&self, source: Source, name: &ObjectName, version: u64) -> Vec<Item> {
         let mut tables = self.tables();

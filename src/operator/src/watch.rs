@@ -14,6 +14,7 @@ use kube::{Api, Client, Resource};
 use plan::ChildKind;
 use tokio::sync::watch;
 
+use crate::arguments::Options;
 use crate::kinds::KINDS;
 use crate::metrics::Metrics;
 use crate::object::{Item, ObjectName, Primary};
@@ -66,19 +67,10 @@ impl Sink {
     }
 }
 
-/// What is watched.
-pub(crate) struct Scope<'a> {
-    /// The namespaces; with none, the whole cluster.
-    pub(crate) namespaces: &'a [String],
-    /// The namespace of the inference gateway, where alone routing documents are watched.
-    pub(crate) gateway: Option<&'a str>,
-    /// Whether HTTPRoutes are watched.
-    pub(crate) http_routes: bool,
-}
-
-/// Starts every watch.
-pub(crate) fn start(client: &Client, scope: &Scope, sink: &Sink) {
-    let &Scope { namespaces, gateway, http_routes } = scope;
+/// Starts every watch. With no namespaces, each watches the whole cluster; routing documents are watched in the
+/// namespace of the gateway alone, and HTTPRoutes only where the operator may write them.
+pub(crate) fn start(client: &Client, options: &Options, sink: &Sink) {
+    let namespaces = options.watch_namespaces.as_slice();
     let everywhere = [String::new()];
     let scopes = if namespaces.is_empty() { &everywhere[..] } else { namespaces };
     let mut watches = Vec::new();
@@ -86,7 +78,7 @@ pub(crate) fn start(client: &Client, scope: &Scope, sink: &Sink) {
         watches.extend(KINDS.iter().map(|kind| (scope.clone(), Source::Primary(kind.primary))));
         watches.extend(ChildKind::ALL.map(|kind| (scope.clone(), Source::Child(kind))));
         watches.push((scope.clone(), Source::Pods));
-        if http_routes {
+        if options.gateway_api {
             watches.push((scope.clone(), HTTP_ROUTES));
         }
     }
@@ -94,8 +86,8 @@ pub(crate) fn start(client: &Client, scope: &Scope, sink: &Sink) {
     if !namespaces.is_empty() && !namespaces.contains(&defaults) {
         watches.push((defaults, Source::Primary(Primary::ServingRuntime)));
     }
-    if let Some(gateway) = gateway {
-        watches.push((gateway.to_owned(), Source::Child(ChildKind::ConfigMap)));
+    if let Some(gateway) = options.gateway() {
+        watches.push((gateway.namespace, Source::Child(ChildKind::ConfigMap)));
     }
     sink.synced.store(watches.len(), Ordering::SeqCst);
     for (namespace, source) in watches {

@@ -39,6 +39,10 @@ fn http_route(body: &mut Value) {
             add(backend, "/kind", json!("Service"));
             add(backend, "/weight", json!(1));
         }
+        let filters = rule.get_mut("filters").and_then(Value::as_array_mut);
+        for filter in filters.into_iter().flatten() {
+            add(filter, "/requestMirror/backendRef/group", json!(""));
+        }
     }
 }
 

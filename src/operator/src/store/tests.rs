@@ -36,6 +36,27 @@ fn a_lagging_watch_does_not_undo_an_own_write() {
 }
 
 #[test]
+fn what_somebody_did_before_an_own_write_of_a_status_is_told_by_its_answer_alone() {
+    let store = Store::new("system");
+    let endpoint = |version: u64, generation: i64| -> Sight {
+        let metadata = ObjectMeta {
+            name: Some("churn".into()),
+            namespace: Some("team".into()),
+            resource_version: Some(version.to_string()),
+            generation: Some(generation),
+            ..ObjectMeta::default()
+        };
+        Object { metadata, ..Object::default() }.into()
+    };
+    store.apply(ENDPOINT, endpoint(1, 1));
+    assert!(!store.answered(ENDPOINT, endpoint(2, 1)), "nothing but the status is new");
+    assert!(store.answered(ENDPOINT, endpoint(4, 2)), "the spec was changed at version 3");
+    assert_eq!(store.apply(ENDPOINT, endpoint(3, 2)), [], "the watch comes later, and is no news");
+    assert_eq!(store.apply(ENDPOINT, endpoint(5, 3)).len(), 1);
+    assert!(!store.answered(ENDPOINT, endpoint(6, 3)), "the watch has told it");
+}
+
+#[test]
 fn a_relist_forgets_what_it_does_not_name_and_keeps_what_was_written_meanwhile() {
     let store = Store::new("system");
     store.apply(CHILD, object("gone", 1));
@@ -47,6 +68,17 @@ fn a_relist_forgets_what_it_does_not_name_and_keeps_what_was_written_meanwhile()
         store.end_relist(CHILD, "").iter().map(|item| item.object.to_string()).collect();
     assert_eq!(concerned, ["team/gone"]);
     assert!(version(&store, "kept").is_some() && version(&store, "written").is_some());
+}
+
+#[test]
+fn endpoints_are_looked_at_when_the_cluster_gets_to_know_http_routes_and_when_it_forgets_them() {
+    let store = Store::new("system");
+    store.apply(ENDPOINT, object("churn", 1));
+    assert_eq!(store.set_knows_http_routes(false), [], "nothing is known at first");
+    assert_eq!(store.set_knows_http_routes(true).len(), 1);
+    assert_eq!(store.set_knows_http_routes(true), [], "no news");
+    assert!(store.knows_http_routes());
+    assert_eq!(store.set_knows_http_routes(false).len(), 1);
 }
 
 #[test]

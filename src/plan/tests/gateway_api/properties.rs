@@ -73,10 +73,10 @@ fn happen(world: &mut World, happening: &Happening) {
         }
         Happening::Accept => accept(world),
         Happening::Refuse => {
-            say(world, &json!([{"type": "Accepted", "status": "False", "reason": "No", "message": "no"}]))
+            say(world, &json!([{"type": "Accepted", "status": "False", "reason": "No", "message": "no"}]));
         }
         Happening::Silence => {
-            world.edit(ChildKind::HttpRoute, "gateway", |body| body["status"] = Value::Null)
+            world.edit(ChildKind::HttpRoute, "gateway", |body| body["status"] = Value::Null);
         }
         Happening::Model(version) => new_model(world, *version),
         Happening::Pass(minutes) => pass(world, *minutes),

@@ -89,15 +89,14 @@ fn rules(
     for place in places(valid, shared) {
         // Where there is one revision, every choice leads to it.
         for revision in revisions.iter().filter(|_| revisions.len() > 1) {
-            let backends = vec![backend(revision, 100)];
-            rules.push(rule(valid, &place, Some(&revision.name), backends, None));
+            rules.push(rule(valid, &place, Some(&revision.name), &[backend(revision, 100)], None));
         }
         let split = revisions.iter().filter(|it| it.weight > 0);
-        let split = split.map(|it| backend(it, it.weight)).collect();
+        let split: Vec<Value> = split.map(|it| backend(it, it.weight)).collect();
         let shadow = mirror.and_then(|(name, percent)| {
             Some((revisions.iter().find(|it| it.name == name)?, percent)).filter(|_| percent > 0)
         });
-        rules.push(rule(valid, &place, None, split, shadow));
+        rules.push(rule(valid, &place, None, &split, shadow));
     }
     rules
 }
@@ -106,7 +105,7 @@ fn rule(
     valid: &Valid,
     place: &Place,
     chosen: Option<&str>,
-    backends: Vec<Value>,
+    backends: &[Value],
     shadow: Option<(&RoutedRevision, i32)>,
 ) -> Value {
     let mut matched = json!({"path": place.path});
