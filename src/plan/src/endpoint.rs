@@ -124,8 +124,9 @@ fn here(world: &World) -> Plan<EndpointStatus> {
     let mut steps = valid.as_ref().map_or_else(|_| Vec::new(), |valid| steps(valid, world));
     let (status, events) = status::status(world, valid.as_ref(), &steps);
     if let Ok(valid) = &valid {
-        steps.extend(progressive::leftovers(world, valid, &status));
+        // Requests leave what remains of other revisions before it goes.
         steps.extend(routed::whole(world, valid, &status));
+        steps.extend(progressive::leftovers(world, valid, &status));
     }
     Plan { steps, status, events, next: Next::OnChange }
 }
@@ -202,6 +203,8 @@ fn hand_over(valid: &Valid, kind: ChildKind, seen: &Observed) -> Option<Step> {
         return None;
     }
     let replicas = (!valid.replicas.is_fixed()).then(|| seen.body["spec"]["replicas"].as_i64())??;
+    // No autoscaler starts what has no pods, as the Deployment of a revision that was left.
+    let replicas = if replicas == 0 { valid.replicas.minimum().into() } else { replicas };
     let body = build::replicas_only(valid, valid.name, replicas);
     Some(Step::Apply(Apply {
         manager: FieldManager::HandOver,

@@ -4,7 +4,7 @@ use api::meta::ConditionType;
 
 use super::build::route::{self, RoutedRevision};
 use super::valid::Valid;
-use super::{World, reason_to_apply};
+use super::{World, progressive, reason_to_apply};
 use crate::child::{ChildKind, Observed};
 use crate::condition;
 use crate::step::{Apply, Delete, FieldManager, Step};
@@ -12,12 +12,14 @@ use crate::step::{Apply, Delete, FieldManager, Step};
 /// The step that brings the routing document of an Endpoint with one Deployment up to date, if any is needed.
 pub(super) fn whole(world: &World, valid: &Valid, status: &EndpointStatus) -> Option<Step> {
     let serving = condition::find(&status.conditions, ConditionType::Serving);
+    // While the Service still selects a revision with a Deployment of its own, that one answers.
+    let before = progressive::selected(world, valid).is_some_and(|it| progressive::answers(world, &it));
     let revision = RoutedRevision {
         name: valid.name.to_owned(),
         service: valid.name.to_owned(),
         weight: 100,
         // Without pods, a request waits in the gateway for the first.
-        ready: serving.is_some_and(|it| it.status == "True") && status.ready_replicas > Some(0),
+        ready: before || (serving.is_some_and(|it| it.status == "True") && status.ready_replicas > Some(0)),
     };
     write(world, valid, &[revision], None)
 }

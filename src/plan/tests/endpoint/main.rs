@@ -9,6 +9,7 @@ mod progressive;
 mod properties;
 mod resolve;
 mod states;
+mod transitions;
 
 use testkit::World;
 
