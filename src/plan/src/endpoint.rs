@@ -35,6 +35,9 @@ const KEYS_PERIOD: Duration = Duration::from_secs(30);
 /// The same while there are none.
 const MISSING_KEYS_PERIOD: Duration = Duration::from_secs(3);
 
+/// How often what remains of a progressive strategy is looked at.
+const LEFTOVERS_PERIOD: Duration = Duration::from_secs(2);
+
 /// Everything that the plan of an Endpoint depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct World {
@@ -123,12 +126,17 @@ fn here(world: &World) -> Plan<EndpointStatus> {
     }
     let mut steps = valid.as_ref().map_or_else(|_| Vec::new(), |valid| steps(valid, world));
     let (status, events) = status::status(world, valid.as_ref(), &steps);
+    let mut next = Next::OnChange;
     if let Ok(valid) = &valid {
         // Requests leave what remains of other revisions before it goes.
         steps.extend(routed::whole(world, valid, &status));
         steps.extend(progressive::leftovers(world, valid, &status));
+        if progressive::has_leftovers(world, valid) {
+            // What is written here wakes nobody, and they go only behind it.
+            next = Next::After(LEFTOVERS_PERIOD);
+        }
     }
-    Plan { steps, status, events, next: Next::OnChange }
+    Plan { steps, status, events, next }
 }
 
 /// Whether the keys of an Endpoint must be read from a Secret of its namespace, and its name.

@@ -77,6 +77,11 @@ pub(super) fn answers(world: &World, revision: &str) -> bool {
     of_revision.any(|(_, seen)| DeploymentFacts::of(world, seen).available > 0)
 }
 
+/// Whether anything remains of a progressive strategy.
+pub(super) fn has_leftovers(world: &World, valid: &Valid) -> bool {
+    world.further.iter().any(|(_, seen)| is_ours(seen, valid) && !seen.deleting)
+}
+
 /// What remains of a progressive strategy once one Deployment takes all revisions: it goes when that one answers.
 pub(super) fn leftovers(world: &World, valid: &Valid, status: &EndpointStatus) -> Vec<Step> {
     let ready = condition::find(&status.conditions, api::meta::ConditionType::Ready);

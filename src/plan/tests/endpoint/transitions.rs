@@ -8,7 +8,7 @@ use api::{Endpoint, EndpointSpec, EndpointStatus, Reason};
 use jiff::SignedDuration;
 use plan::endpoint::rollout::evidence::{Evidence, MirrorSample, Sample};
 use plan::endpoint::{Refusal, has_keys};
-use plan::{ChildKind, Plan};
+use plan::{ChildKind, Next, Plan, Step};
 use serde_json::{Value, json};
 use testkit::World;
 use testkit::specs::{Place, spec};
@@ -77,6 +77,15 @@ fn tick(world: &mut World, only: Option<&str>, check: Check) -> Plan<EndpointSta
         check(world, &step.to_string());
     }
     world.endpoint.status = Some(plan.status.clone());
+    // What the operator writes itself does not wake it; only what others say of a Deployment does.
+    let left = plan::endpoint::plan(&world.observe()).steps;
+    let has_news =
+        plan.steps.iter().any(|step| matches!(step, Step::Apply(it) if it.kind == ChildKind::Deployment));
+    assert!(
+        left.is_empty() || has_news || plan.next != Next::OnChange,
+        "nobody comes back for {left:?} after {:?}",
+        plan.steps
+    );
     let revisions: Vec<String> = deployments(world).into_iter().map(revision).collect();
     let broken: Vec<&str> =
         revisions.iter().map(String::as_str).filter(|it| only.is_some_and(|only| only != *it)).collect();
