@@ -16,10 +16,10 @@ use crate::plane::{self, OPERATOR_NAMESPACE, Plane};
 use crate::proxy::Proxy;
 use crate::stand_in::StandIn;
 use crate::truth::Truth;
-use crate::wait::until;
+use crate::wait::{PATIENCE, until};
 
 /// How long anything may take to converge.
-pub const CONVERGES: Duration = Duration::from_mins(1);
+pub const CONVERGES: Duration = PATIENCE;
 
 /// A case's surroundings.
 pub struct Context {
@@ -192,13 +192,7 @@ impl Place {
         kind: &str,
         body: &Value,
     ) -> anyhow::Result<(u16, Value)> {
-        let bytes = if body.is_null() { Vec::new() } else { serde_json::to_vec(body)? };
-        let request = http::Request::builder().method(method).uri(path);
-        let request = request.header("content-type", kind).header("accept", "application/json");
-        let answer = self.client.send(request.body(bytes.into())?).await?;
-        let code = answer.status().as_u16();
-        let body = answer.into_body().collect_bytes().await?;
-        Ok((code, serde_json::from_slice(&body).unwrap_or_else(|_| json!(String::from_utf8_lossy(&body)))))
+        ask(&self.client, method, path, kind, body).await
     }
 
     /// Asks, and fails unless the answer is a good one.
@@ -348,6 +342,23 @@ impl Place {
         let events = self.events().await.unwrap_or_default();
         text + &events.into_iter().take(20).map(|line| line + "\n").collect::<String>()
     }
+}
+
+/// Asks the API server with a client's rights; returns the status and the answer. `kind` is the content type of the body.
+pub async fn ask(
+    client: &Client,
+    method: &str,
+    path: &str,
+    kind: &str,
+    body: &Value,
+) -> anyhow::Result<(u16, Value)> {
+    let bytes = if body.is_null() { Vec::new() } else { serde_json::to_vec(body)? };
+    let request = http::Request::builder().method(method).uri(path);
+    let request = request.header("content-type", kind).header("accept", "application/json");
+    let answer = client.send(request.body(bytes.into())?).await?;
+    let code = answer.status().as_u16();
+    let body = answer.into_body().collect_bytes().await?;
+    Ok((code, serde_json::from_slice(&body).unwrap_or_else(|_| json!(String::from_utf8_lossy(&body)))))
 }
 
 /// The content type of a plain object.

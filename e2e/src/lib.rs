@@ -23,4 +23,4 @@ pub use operator::Operator;
 pub use plane::Plane;
 pub use proxy::{Fault, Proxy, Seen};
 pub use stand_in::Mode;
-pub use wait::{holds_for, until};
+pub use wait::{PATIENCE, holds_for, in_time, until};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
-use crate::wait::until;
+use crate::wait::{PATIENCE, until};
 
 /// How an operator is started.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ impl Operator {
         let started = Instant::now();
         let done = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status()?;
         ensure!(done.success(), "failed to send SIGTERM");
-        let status = until("the end of the operator", Duration::from_secs(20), async || {
+        let status = until("the end of the operator", PATIENCE, async || {
             Ok(self.child.try_wait()?.ok_or_else(|| "it still runs".to_owned()))
         })
         .await?;
@@ -100,7 +100,7 @@ impl Operator {
 
     /// Waits until it says that it is ready.
     pub async fn ready(&self) -> anyhow::Result<()> {
-        until("readiness of the operator", Duration::from_secs(30), async || {
+        until("readiness of the operator", PATIENCE, async || {
             Ok(match self.get("/readyz").await {
                 Ok((200, _)) => Ok(()),
                 Ok((code, body)) => Err(format!("{code} {body}")),

@@ -1,7 +1,6 @@
 //! One control plane for a whole test program: started once, ended with it.
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Namespace;
@@ -13,7 +12,7 @@ use tempfile::TempDir;
 use xtask::cluster::control_plane::Options;
 use xtask::cluster::{ControlPlane, Lifetime};
 
-use crate::wait::until;
+use crate::wait::{PATIENCE, until};
 
 /// The name of the definition of HTTPRoutes.
 pub const GATEWAY_API: &str = "httproutes.gateway.networking.k8s.io";
@@ -63,7 +62,7 @@ impl Plane {
         }
         let endpoints: Api<api::Endpoint> = Api::all(client.clone());
         let runtimes: Api<api::ServingRuntime> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
-        until("the definitions", Duration::from_secs(30), async || {
+        until("the definitions", PATIENCE, async || {
             let one = ListParams::default().limit(1);
             let listed = (endpoints.list(&one).await, runtimes.list(&one).await);
             Ok(if listed.0.is_ok() && listed.1.is_ok() { Ok(()) } else { Err("not served".to_owned()) })

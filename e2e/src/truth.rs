@@ -10,7 +10,7 @@ use kube::{Client, Resource};
 use serde_json::{Value, json};
 
 /// How long a Deployment's change may have been under way to the operator when it wrote a status.
-const UNDER_WAY: Duration = Duration::from_secs(1);
+const UNDER_WAY: Duration = Duration::from_secs(10);
 
 /// One version of an object.
 struct Version {

@@ -1,10 +1,23 @@
 //! Waiting on conditions, by looking often; never for a fixed time.
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
+
+use crate::azure::sized;
 
 /// The time between two looks.
 pub const PERIOD: Duration = Duration::from_millis(40);
+
+/// The longest wait for what happens by itself: others may keep the machine busy.
+pub const PATIENCE: Duration = Duration::from_mins(3);
+
+/// Fails when something took longer than is promised. Beside other tests, on a machine that may be busy, only another
+/// order of magnitude tells something.
+pub fn in_time(what: &str, took: Duration, promised: Duration) -> anyhow::Result<()> {
+    let most = promised * sized(6, 1);
+    ensure!(took <= most, "{what} took {took:?}, and {most:?} is the most");
+    Ok(())
+}
 
 /// Looks until there is something, and returns it; fails after `limit` with what was seen last.
 pub async fn until<T>(

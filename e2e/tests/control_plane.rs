@@ -5,6 +5,8 @@ use std::process::ExitCode;
 mod admission;
 #[path = "control_plane/children.rs"]
 mod children;
+#[path = "control_plane/fairness.rs"]
+mod fairness;
 #[path = "control_plane/gateway_api.rs"]
 mod gateway_api;
 #[path = "control_plane/hygiene.rs"]
@@ -13,6 +15,8 @@ mod hygiene;
 mod keys;
 #[path = "control_plane/policy.rs"]
 mod policy;
+#[path = "control_plane/references.rs"]
+mod references;
 #[path = "control_plane/rights.rs"]
 mod rights;
 #[path = "control_plane/rollouts.rs"]
@@ -25,6 +29,8 @@ mod schema;
 mod status;
 #[path = "control_plane/tenants.rs"]
 mod tenants;
+#[path = "control_plane/transitions.rs"]
+mod transitions;
 
 fn main() -> ExitCode {
     let cases = e2e::cases![
@@ -48,6 +54,8 @@ fn main() -> ExitCode {
         policy::a_missing_right_is_said_and_heals,
         policy::the_server_s_word_to_wait_is_obeyed,
         policy::a_refused_object_is_said,
+        transitions::it_does_not_matter_by_which_way_a_spec_is_reached,
+        transitions::a_bad_spec_leaves_no_trace_while_the_stable_revision_answers,
         rollouts::a_candidate_goes_forward_on_evidence_and_back_on_worse,
         rollouts::a_rollout_goes_on_where_it_was_after_a_crash,
         rollouts::a_person_steers_a_rollout_by_an_annotation,
@@ -67,6 +75,9 @@ fn main() -> ExitCode {
         hygiene::health_and_metrics_answer_and_the_log_level_changes,
         hygiene::it_stops_within_five_seconds,
         hygiene::secrets_stay_out_of_logs_events_status_and_metrics,
+        references::nothing_that_a_tenant_writes_reaches_another_namespace,
+        fairness::a_backlog_of_one_namespace_does_not_hold_up_another,
+        fairness::what_fails_for_ever_holds_up_nobody_and_is_tried_ever_more_rarely,
         tenants::a_spec_can_t_widen_what_a_pod_may_do,
         tenants::every_pod_is_admitted_where_restricted_is_enforced,
         ; alone

@@ -13,6 +13,8 @@ mod case;
 mod chart;
 #[path = "journeys/failing.rs"]
 mod failing;
+#[path = "journeys/faults.rs"]
+mod faults;
 #[path = "journeys/journey.rs"]
 mod journey;
 #[path = "journeys/rollouts.rs"]
@@ -44,6 +46,7 @@ const TOGETHER: &[Case] = cases![
 /// Those that change the operator or measure, one after the other.
 const ALONE: &[Case] = cases![
     serving::endpoint_is_ready_soon_after_its_last_pod,
+    faults::rollouts_go_on_while_gateways_and_the_api_server_go_away,
     azure::model_moves_to_azure_while_it_answers_and_the_sdk_scores_it,
     chart::operator_runs_restricted_and_its_own_test_passes,
     chart::plugin_checks_shows_and_explains,

@@ -9,7 +9,7 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use arm_emulator::Entry;
 use e2e::azure::SUBSCRIPTION;
 use e2e::context::{CONVERGES, JSON, Place, conditions};
-use e2e::{Azure, Context, Operator, until};
+use e2e::{Azure, Context, Operator, PATIENCE, until};
 use serde_json::{Value, json};
 use xtask::image::binary;
 use xtask::tools::{self, Module};
@@ -165,7 +165,7 @@ async fn surroundings(azure: &Azure, context: &Context) -> anyhow::Result<()> {
     azure.ask("PUT", &format!("{registry}?api-version=2025-12-01"), Some(&body)).await?;
     let model = format!("{registry}/models/churn/versions/7?api-version=2025-12-01");
     let body = json!({"properties": {"modelType": "custom_model", "modelUri": "https://contoso.blob.core.windows.net/models/churn/7"}});
-    until("the registry", Duration::from_secs(10), async || {
+    until("the registry", PATIENCE, async || {
         Ok(azure.ask("PUT", &model, Some(&body)).await.map_err(|error| error.to_string()))
     })
     .await?;

@@ -6,7 +6,7 @@ use anyhow::ensure;
 use arm_emulator::{Action, Emulator, Fault};
 use e2e::azure::{Fleet, WORKSPACE, sized, workspace_id, workspace_spec};
 use e2e::context::message;
-use e2e::{Azure, Context, Operator, until};
+use e2e::{Azure, Context, Operator, PATIENCE, until};
 use serde_json::json;
 
 fn put(name: &str, action: Action) -> Fault {
@@ -24,7 +24,7 @@ pub(crate) async fn an_operation_outlives_crashes_and_is_not_started_again(
     for crash in 1..=crashes {
         // At the first crash answers are on their way; at the later ones operations are being polled.
         let enough = crash * (workspaces + 1);
-        until("the next calls", Duration::from_secs(20), async || {
+        until("the next calls", PATIENCE, async || {
             let calls = azure.calls(0).len();
             Ok(if calls >= enough { Ok(()) } else { Err(format!("{calls} calls")) })
         })

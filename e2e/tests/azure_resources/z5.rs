@@ -7,7 +7,7 @@ use arm_emulator::{Action, CLIENT, Client, Emulator, Entry, Fault, TENANT};
 use e2e::azure::{Fleet, WORKSPACE, seconds, sized, workspace_id, workspace_spec};
 use e2e::context::message;
 use e2e::operator::Options;
-use e2e::{Azure, Context, Operator, holds_for, until};
+use e2e::{Azure, Context, Operator, PATIENCE, holds_for, until};
 use futures::future::try_join_all;
 use k8s_openapi::{ByteString, jiff};
 use serde_json::{Value, json};
@@ -117,7 +117,7 @@ pub(crate) async fn a_rotated_secret_of_an_object_needs_no_restart(
     secret(context, "team", TENANT, "second-secret").await?;
     fleet.merge(&json!({"spec": {"description": "after the rotation"}})).await?;
     let rotated = Instant::now();
-    until("the descriptions", Duration::from_mins(1), async || {
+    until("the descriptions", PATIENCE, async || {
         let body = |name: &String| azure.emulator.resource(&workspace_id(name)).unwrap_or_default();
         let is_old = |name: &&String| body(name)["properties"]["description"] != "after the rotation";
         let old = names.iter().filter(is_old).count();

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use e2e::azure::{DATA, Fleet, WORKSPACE, data_spec, sized, workspace_id, workspace_spec};
-use e2e::{Azure, Context, until};
+use e2e::{Azure, Context, PATIENCE, until};
 use serde_json::{Value, json};
 
 /// What is changed behind the operator's back, and the field that it names.
@@ -61,13 +61,13 @@ pub(crate) async fn what_is_changed_in_azure_is_named_and_set_back(
         );
     }
     let changed = Instant::now();
-    until("the return of what was declared", Duration::from_secs(30), async || {
+    until("the return of what was declared", PATIENCE, async || {
         let wrong = wrong(&azure, &names);
         Ok(if wrong == 0 { Ok(()) } else { Err(format!("{wrong} are wrong")) })
     })
     .await?;
     let back = changed.elapsed().as_secs_f64();
-    until("events that name the fields", Duration::from_secs(10), async || {
+    until("events that name the fields", PATIENCE, async || {
         let events = context.events().await?;
         let named = |(name, (_, field)): &(&String, &(Value, &str))| {
             events.iter().any(|it| it.contains("Drifted") && it.contains(name.as_str()) && it.contains(field))
@@ -108,13 +108,13 @@ pub(crate) async fn what_is_deleted_in_azure_is_made_again(context: &mut Context
         let id = if workspace { workspace_id(name) } else { asset(name) };
         let query = if workspace { "&forceToPurge=true" } else { "" };
         azure.ask("DELETE", &format!("{id}?api-version=2025-12-01{query}"), None).await?;
-        until("its end in Azure", Duration::from_secs(10), async || {
+        until("its end in Azure", PATIENCE, async || {
             Ok(azure.emulator.resource(&id).map_or(Ok(()), |_| Err("it is there".to_owned())))
         })
         .await?;
         before.push(id);
     }
-    until("their return", Duration::from_mins(1), async || {
+    until("their return", PATIENCE, async || {
         let missing = names.iter().filter(|name| born(&asset(name)).is_none()).count();
         Ok(if missing == 0 { Ok(()) } else { Err(format!("{missing} are missing")) })
     })

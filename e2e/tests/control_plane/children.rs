@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use e2e::context::{JSON, conditions, manifest, message, spec};
-use e2e::{Context, Mode, holds_for, until};
+use e2e::{Context, Mode, PATIENCE, holds_for, in_time, until};
 use plan::ChildKind;
 use serde_json::{Value, json};
 
@@ -53,7 +53,7 @@ pub(crate) async fn what_is_deleted_by_hand_is_back_within_five_seconds(
         let before = context.get(&path).await?.with_context(|| format!("no {kind}"))?;
         let started = Instant::now();
         context.delete(&path).await?;
-        until(&format!("the return of the {kind}"), Duration::from_secs(20), async || {
+        until(&format!("the return of the {kind}"), PATIENCE, async || {
             let uid = context.get(&path).await?.map(|it| it["metadata"]["uid"].clone());
             Ok(if uid.as_ref().is_some_and(|uid| *uid != before["metadata"]["uid"]) {
                 Ok(())
@@ -62,7 +62,7 @@ pub(crate) async fn what_is_deleted_by_hand_is_back_within_five_seconds(
             })
         })
         .await?;
-        ensure!(started.elapsed() < Duration::from_secs(5), "{kind} took {:?}", started.elapsed());
+        in_time(&format!("the return of the {kind}"), started.elapsed(), Duration::from_secs(5))?;
     }
     context.says("churn", "Ready=True/Ready").await.map(drop)
 }
@@ -95,7 +95,7 @@ pub(crate) async fn what_others_set_survives(context: &mut Context) -> anyhow::R
             &json!({"spec": {"ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 81}]}}),
         )
         .await?;
-    until("the Service's own port", Duration::from_secs(5), async || {
+    until("the Service's own port", PATIENCE, async || {
         let ports = context.get(&service).await?.unwrap_or_default()["spec"]["ports"].clone();
         let list = ports.as_array().cloned().unwrap_or_default();
         Ok(if list.iter().any(|it| it["port"] == 80 && it["targetPort"] == "http") {
@@ -134,7 +134,7 @@ pub(crate) async fn replicas_survive_the_hand_over_to_an_autoscaler_and_back(
     context.merge(&scale, &json!({"spec": {"replicas": 5}})).await?;
     let fixed = json!({"spec": {"scaling": {"replicas": 2, "minReplicas": null, "maxReplicas": null}}});
     context.merge(&endpoint, &fixed).await?;
-    until("two replicas and no autoscaler", Duration::from_secs(10), async || {
+    until("two replicas and no autoscaler", PATIENCE, async || {
         let (found, left) = (replicas().await?, context.get(&autoscaler).await?.is_some());
         Ok(if found == 2 && !left { Ok(()) } else { Err(format!("{found} replicas, autoscaler: {left}")) })
     })
@@ -214,13 +214,13 @@ pub(crate) async fn a_change_of_a_runtime_reaches_its_endpoints(context: &mut Co
     context.merge(&context.runtime("mine"), &json!({"spec": {"image": "mine:2"}})).await?;
     context.says("churn", "Reconciling=True").await?;
     context.stand_in.set(Mode::Ready);
-    until("the new image", Duration::from_secs(10), async || {
+    until("the new image", PATIENCE, async || {
         let found = image().await?;
         Ok(if found == "mine:2" { Ok(()) } else { Err(found.to_string()) })
     })
     .await?;
     context.says("churn", "Ready=True/Ready").await?;
-    until("the runtime's own status", Duration::from_secs(10), async || {
+    until("the runtime's own status", PATIENCE, async || {
         let runtime = context.get(&context.runtime("mine")).await?.unwrap_or_default();
         let said = conditions(&runtime);
         let current = runtime["status"]["observedGeneration"] == runtime["metadata"]["generation"];

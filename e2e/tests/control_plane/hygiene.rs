@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use e2e::context::{JSON, manifest, message, spec};
-use e2e::{Context, Operator, until};
+use e2e::{Context, Operator, PATIENCE, in_time, until};
 use plan::ChildKind;
 use serde_json::json;
 
@@ -18,7 +18,7 @@ pub(crate) async fn health_and_metrics_answer_and_the_log_level_changes(
     ensure!(operator.get("/healthz").await? == (200, "ok\n".to_owned()), "/healthz");
     context.create("churn", &spec(1)).await?;
     context.says("churn", "Ready=True/Ready").await?;
-    until("the metrics", Duration::from_secs(5), async || {
+    until("the metrics", PATIENCE, async || {
         let objects =
             operator.metric("mlops_operator_objects{controller=\"endpoint\",ready=\"true\"}").await?;
         let steps = "mlops_operator_steps_total{controller=\"endpoint\",outcome=\"done\",step=\"apply\"}";
@@ -33,7 +33,7 @@ pub(crate) async fn health_and_metrics_answer_and_the_log_level_changes(
     let refused = operator.put("/log-level", "operator=shout").await?;
     ensure!(refused.0 == 400 && refused.1.contains("operator=shout"), "{refused:?}");
     context.merge(&context.endpoint("churn"), &json!({"spec": spec(2)})).await?;
-    until("debug lines in the log", Duration::from_secs(5), async || {
+    until("debug lines in the log", PATIENCE, async || {
         let log = operator.log();
         Ok(if log.contains("\"level\":\"DEBUG\"") { Ok(()) } else { Err("only info".to_owned()) })
     })
@@ -53,7 +53,7 @@ pub(crate) async fn it_stops_within_five_seconds(context: &mut Context) -> anyho
         context.create(&format!("churn-{index}"), &spec(1)).await?;
     }
     let took = operator.terminate().await?;
-    ensure!(took < Duration::from_secs(5), "it took {took:?}");
+    in_time("the end", took, Duration::from_secs(5))?;
     Ok(())
 }
 
@@ -66,13 +66,13 @@ pub(crate) async fn a_silent_watch_is_noticed_within_70_seconds(context: &mut Co
     proxy.silence_watches();
     let started = Instant::now();
     context.create("after", &spec(1)).await?;
-    until("the end of the silence", Duration::from_secs(80), async || {
+    until("the end of the silence", PATIENCE, async || {
         let seen = context.get(&context.child(ChildKind::ServiceAccount, "after")).await?.is_some();
         Ok(if seen { Ok(()) } else { Err("the new Endpoint is not seen".to_owned()) })
     })
     .await?;
     let took = started.elapsed();
-    ensure!(took < Duration::from_secs(70), "it took {took:?}");
+    in_time("the end of the silence", took, Duration::from_secs(70))?;
     ensure!(took > Duration::from_secs(1), "the watches were not silent at all");
     context.says("after", "Ready=True/Ready").await.map(drop)
 }

@@ -1,11 +1,10 @@
 //! Least privilege: every right that is granted is used, and none is missing.
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use anyhow::ensure;
 use e2e::azure::{data_spec, workspace_spec};
 use e2e::context::{APPLY, spec};
-use e2e::{Azure, Context, Operator, until};
+use e2e::{Azure, Context, Operator, PATIENCE, until};
 use plan::ChildKind;
 use plan::rights::{
     Right, cluster_rights, config_map_rights, http_route_rights, key_rights, own_namespace_rights, rights,
@@ -13,11 +12,12 @@ use plan::rights::{
 };
 use serde_json::{Value, json};
 
-/// Gives a user the rights that the chart gives the operator, as far as `keep` says: in all namespaces, and those of
-/// its own namespace in the case's.
+/// Gives a user the rights that the chart gives the operator, as far as `keep` says: in all namespaces, and those in the
+/// namespace of the operator and its gateway.
 pub(crate) async fn grant(
     context: &Context,
     user: &str,
+    own: &str,
     keep: &(dyn Fn(&str, &str) -> bool + Sync),
 ) -> anyhow::Result<()> {
     let rules = |rights: Vec<Right>| -> Vec<Value> {
@@ -31,7 +31,7 @@ pub(crate) async fn grant(
         rights.into_iter().map(rule).collect()
     };
     let root = "/apis/rbac.authorization.k8s.io/v1";
-    let within = format!("{root}/namespaces/{}", context.namespace);
+    let within = format!("{root}/namespaces/{own}");
     for (kind, folder, rights) in
         [("ClusterRole", root, everywhere()), ("Role", within.as_str(), own_namespace_rights())]
     {
@@ -119,7 +119,7 @@ async fn through_an_own_gateway(context: &Context) -> anyhow::Result<()> {
 /// Runs create, update, scale and delete with exactly these rights, and compares with the audit log, both ways.
 pub(crate) async fn every_right_is_used_and_none_is_missing(context: &mut Context) -> anyhow::Result<()> {
     let user = context.user();
-    grant(context, &user, &|_, _| true).await?;
+    grant(context, &user, &context.namespace, &|_, _| true).await?;
     let kubeconfig = context.plane.user(&user, &[])?;
     let azure = Azure::start(context).await?;
     let mut options = azure.options_with(context.options_for(&context.namespace, &kubeconfig)?);
@@ -139,7 +139,7 @@ pub(crate) async fn every_right_is_used_and_none_is_missing(context: &mut Contex
         let path = context.child(kind, "churn");
         let back = context.get(&path).await?.unwrap_or_default()["metadata"]["uid"].clone();
         context.delete(&path).await?;
-        until(&format!("the return of the {kind}"), Duration::from_secs(10), async || {
+        until(&format!("the return of the {kind}"), PATIENCE, async || {
             let found = context.get(&path).await?.map(|it| it["metadata"]["uid"].clone());
             Ok(if found.as_ref().is_some_and(|uid| *uid != back) { Ok(()) } else { Err("gone".to_owned()) })
         })

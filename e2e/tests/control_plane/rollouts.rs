@@ -4,7 +4,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use e2e::context::{JSON, message, spec};
 use e2e::gateway::Rates;
-use e2e::{Context, Measured, Operator, holds_for, until};
+use e2e::{Context, Measured, Operator, PATIENCE, holds_for, until};
 use plan::ChildKind;
 use serde_json::{Value, json};
 
@@ -53,7 +53,7 @@ async fn rollout(context: &Context) -> anyhow::Result<Value> {
 
 /// Waits until the rollout's status has these fields.
 async fn reaches(context: &Context, wanted: &Value) -> anyhow::Result<Value> {
-    until(&format!("a rollout with {wanted}"), Duration::from_mins(1), async || {
+    until(&format!("a rollout with {wanted}"), PATIENCE, async || {
         let seen = rollout(context).await?;
         let fits = wanted.as_object().into_iter().flatten().all(|(field, value)| seen[field] == *value);
         Ok(if fits { Ok(seen) } else { Err(seen.to_string()) })
@@ -89,7 +89,7 @@ pub(crate) async fn a_candidate_goes_forward_on_evidence_and_back_on_worse(
     new_model(context, 2).await?;
     let second = name(&reaches(context, &json!({"phase": "Progressing"})).await?, "candidate");
     // Nothing was measured of it yet, so that it stays a shadow.
-    until("the mirror", Duration::from_secs(20), async || {
+    until("the mirror", PATIENCE, async || {
         let seen = shares(context).await?;
         let wanted = (vec![format!("{first}=100"), format!("{second}=0")], json!(20));
         Ok(if seen == wanted { Ok(()) } else { Err(format!("{seen:?}")) })
@@ -114,7 +114,7 @@ pub(crate) async fn a_candidate_goes_forward_on_evidence_and_back_on_worse(
     }
     ensure!(gateway.looks(&format!("{}/churn", context.namespace)) > 0, "nobody asked the gateway");
     // The pods of revisions that get no requests go; their Deployments stay, to go back to.
-    until("the end of the old pods", Duration::from_secs(30), async || {
+    until("the end of the old pods", PATIENCE, async || {
         let list = context.get(&context.child(ChildKind::Deployment, "")).await?.unwrap_or_default();
         let left = list["items"].as_array().into_iter().flatten().filter(|it| it["spec"]["replicas"] != 0);
         let left: Vec<&Value> = left.map(|it| &it["metadata"]["name"]).collect();
@@ -166,7 +166,7 @@ pub(crate) async fn a_person_steers_a_rollout_by_an_annotation(context: &mut Con
     say(context, "abort@2").await?;
     context.says("churn", "Stalled=True/RolledBack").await?;
     say(context, "dance").await?;
-    until("the refusal", Duration::from_secs(20), async || {
+    until("the refusal", PATIENCE, async || {
         let events = context.events().await?;
         let refused = events.iter().any(|it| it.contains("ActionRefused") && it.contains("skip-step"));
         Ok(if refused { Ok(()) } else { Err(events.join("\n")) })
@@ -222,7 +222,7 @@ pub(crate) async fn an_endpoint_that_is_gone_leaves_no_route(context: &mut Conte
             ensure!(routes(context).await?.len() == 1, "nobody is there to take it away");
             operator.crash()?;
         }
-        until("the end of the route", Duration::from_secs(20), async || {
+        until("the end of the route", PATIENCE, async || {
             let left = routes(context).await?.len();
             Ok(if left == 0 { Ok(()) } else { Err(format!("{left} are left")) })
         })
@@ -251,7 +251,7 @@ pub(crate) async fn what_bears_our_labels_and_is_not_ours_is_left_alone(
     copy["spec"]["replicas"] = json!(1);
     let made = context.must("POST", &context.child(ChildKind::Deployment, ""), JSON, &copy).await?;
     say(context, "rollback=churn-intruder").await?;
-    until("the refusal", Duration::from_secs(20), async || {
+    until("the refusal", PATIENCE, async || {
         let events = context.events().await?;
         let refused = events.iter().any(|it| it.contains("ActionRefused"));
         Ok(if refused { Ok(()) } else { Err(events.join("\n")) })

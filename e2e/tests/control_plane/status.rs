@@ -1,9 +1,8 @@
 //! What an Endpoint says while its Deployment rolls out, stalls, loses pods, and recovers.
-use std::time::Duration;
 
 use anyhow::ensure;
 use e2e::context::{conditions, message, spec};
-use e2e::{Context, Mode, until};
+use e2e::{Context, Mode, PATIENCE, until};
 use plan::ChildKind;
 use serde_json::json;
 
@@ -69,7 +68,7 @@ pub(crate) async fn what_a_person_must_mend_is_stalled_and_heals(
     // A Deployment that is deleted by hand is a loss, not a new beginning.
     context.stand_in.set(Mode::Away);
     context.delete(&context.child(ChildKind::Deployment, "churn")).await?;
-    until("the loss in the status", Duration::from_secs(10), async || {
+    until("the loss in the status", PATIENCE, async || {
         let endpoint = context.get(&context.endpoint("churn")).await?.unwrap_or_default();
         let said = conditions(&endpoint);
         Ok(if said.iter().any(|it| it.starts_with("Ready=False")) {

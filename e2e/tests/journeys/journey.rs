@@ -153,17 +153,21 @@ impl<'a> Journey<'a> {
 
     /// What the cluster knows of this journey, for the one who has to find out why it failed.
     pub(crate) fn describe(&self) -> String {
-        let asked: [(&str, &[&str]); 5] = [
+        let asked: [(&str, &[&str]); 6] = [
             (&self.namespace, &["get", "endpoints.mlops-operator.dev,pods,replicasets", "-o", "wide"]),
             (&self.namespace, &["get", "endpoints.mlops-operator.dev", "-o", "jsonpath={.items[*].status}"]),
             (&self.namespace, &["describe", "pods"]),
             (&self.namespace, &["get", "events", "--sort-by=.lastTimestamp"]),
             (install::NAMESPACE, &["logs", "-l", "app.kubernetes.io/component=operator", "--tail=40"]),
+            (install::NAMESPACE, &["logs", "-l", "app.kubernetes.io/name=mlops-gateway", "--tail=2000"]),
         ];
         asked.iter().fold(String::new(), |mut text, (namespace, arguments)| {
             let printed =
                 self.stage.kubectl(namespace, arguments).unwrap_or_else(|error| format!("{error:#}"));
-            let _ = writeln!(text, "--- kubectl {}\n{printed}", arguments.join(" "));
+            let _ = writeln!(text, "--- kubectl {}", arguments.join(" "));
+            // The access log of what went well tells nothing.
+            let lines = printed.lines().filter(|line| !line.contains("\"status\":200"));
+            lines.for_each(|line| text.push_str(&format!("{line}\n")));
             text
         })
     }

@@ -16,9 +16,9 @@ use crate::journey::{Journey, NAME, PATIENCE, says, without_failure};
 
 /// The gateway's Service, and the label of its pods.
 const GATEWAY: &str = "mlops-operator-gateway";
-const GATEWAY_PODS: &str = "app.kubernetes.io/name=mlops-gateway";
+pub(crate) const GATEWAY_PODS: &str = "app.kubernetes.io/name=mlops-gateway";
 
-fn canary(journey: &Journey<'_>, file: &str) -> anyhow::Result<Value> {
+pub(crate) fn canary(journey: &Journey<'_>, file: &str) -> anyhow::Result<Value> {
     let mut spec = journey.spec(file)?;
     spec["scaling"] = json!({"replicas": 2});
     spec["rollout"] = json!({
@@ -41,18 +41,18 @@ fn url(journey: &Journey<'_>) -> anyhow::Result<String> {
     Ok(url)
 }
 
-fn load(journey: &Journey<'_>, versions: &[&str]) -> anyhow::Result<Load> {
+pub(crate) fn load(journey: &Journey<'_>, versions: &[&str]) -> anyhow::Result<Load> {
     let load = Load::start(&journey.stage.rows, &url(journey)?, versions)?;
     load.wait_for(50, Duration::from_secs(30))?;
     Ok(load)
 }
 
-fn rollout(endpoint: &Endpoint) -> anyhow::Result<RolloutStatus> {
+pub(crate) fn rollout(endpoint: &Endpoint) -> anyhow::Result<RolloutStatus> {
     endpoint.status.as_ref().and_then(|it| it.rollout.clone()).context("the status tells of no rollout")
 }
 
 /// Waits until the rollout of the present spec is in a phase.
-async fn reaches(journey: &Journey<'_>, phase: RolloutPhase) -> anyhow::Result<RolloutStatus> {
+pub(crate) async fn reaches(journey: &Journey<'_>, phase: RolloutPhase) -> anyhow::Result<RolloutStatus> {
     let is_there = |it: &Endpoint| rollout(it).is_ok_and(|it| it.phase == phase);
     rollout(&journey.until(&format!("the phase {phase:?}"), is_there).await?)
 }

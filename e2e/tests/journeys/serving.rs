@@ -2,7 +2,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use e2e::until;
+use e2e::{in_time, until};
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -96,7 +96,7 @@ pub(crate) async fn endpoint_is_ready_soon_after_its_last_pod(journey: &Journey<
     let (pod, endpoint) = tokio::time::timeout(PATIENCE, both).await.context("not ready in time")??;
     let delay = endpoint.saturating_duration_since(pod);
     println!("the endpoint is ready {:.3} s after its last pod", delay.as_secs_f64());
-    ensure!(delay < Duration::from_secs(3), "it took {:.3} s", delay.as_secs_f64());
+    in_time("the way from the last pod to readiness", delay, Duration::from_secs(3))?;
     Ok(())
 }
 

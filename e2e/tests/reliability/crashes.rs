@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use e2e::context::{CONVERGES, Place, conditions, spec};
-use e2e::{Context, Fault, Operator, Proxy, until};
+use e2e::{Context, Fault, Operator, PATIENCE, Proxy, until};
 use serde_json::{Value, json};
 
 /// More writes than any workload makes.
@@ -182,7 +182,7 @@ async fn end(place: &Place, work: Work) -> anyhow::Result<Value> {
     }
     place.says("churn", "Ready=True/Ready").await?;
     let count = objects(work);
-    until("the number of objects", Duration::from_secs(20), async || {
+    until("the number of objects", PATIENCE, async || {
         let found = place.labelled().await?;
         Ok(if found.len() == count { Ok(()) } else { Err(found.join(", ")) })
     })

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use e2e::context::{CONVERGES, JSON, spec};
-use e2e::{Context, Mode, holds_for, until};
+use e2e::{Context, Mode, PATIENCE, holds_for, until};
 use serde_json::{Value, json};
 
 /// Just created, before any pod, mid-rollout, stalled, refused, ready.
@@ -82,7 +82,7 @@ pub(crate) async fn a_deleted_namespace_ends_without_errors(context: &mut Contex
 async fn silent(context: &Context, operator: &e2e::Operator) -> anyhow::Result<()> {
     let failures = |log: &str| log.matches("a reconcile failed").count();
     // A retry that was under way when the object went may still fail once.
-    until("an end of the failures", Duration::from_secs(20), async || {
+    until("an end of the failures", PATIENCE, async || {
         let before = failures(&operator.log());
         let quiet = holds_for(Duration::from_secs(3), async || {
             let now = failures(&operator.log());

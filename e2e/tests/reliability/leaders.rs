@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use e2e::context::{JSON, manifest, spec};
-use e2e::{Context, Operator, Proxy, until};
+use e2e::{Context, Operator, PATIENCE, Proxy, in_time, until};
 use serde_json::{Value, json};
 
 /// Two replicas, each behind a proxy with a user of its own; the first leads.
@@ -44,7 +44,7 @@ async fn holder(context: &Context) -> anyhow::Result<String> {
 }
 
 async fn leads(context: &Context, identity: &str) -> anyhow::Result<()> {
-    until(&format!("the lead of {identity}"), Duration::from_secs(40), async || {
+    until(&format!("the lead of {identity}"), PATIENCE, async || {
         let holder = holder(context).await?;
         Ok(if holder == identity { Ok(()) } else { Err(holder) })
     })
@@ -69,7 +69,7 @@ pub(crate) async fn a_leader_that_stops_hands_over_within_three_seconds(
     let started = Instant::now();
     pair.operators[0].terminate().await?;
     taken_over(context).await?;
-    ensure!(started.elapsed() < Duration::from_secs(5), "with the work: {:?}", started.elapsed());
+    in_time("the hand-over with the work behind it", started.elapsed(), Duration::from_secs(5))?;
     let writes = context.requests_of(&pair.users[1])?;
     let lead = writes.iter().find(|it| it.verb == "update" && it.code == 200);
     ensure!(lead.is_some(), "the second replica wrote no lease");
@@ -90,7 +90,7 @@ pub(crate) async fn a_killed_leader_is_replaced_within_17_seconds(
     let mut pair = pair(context).await?;
     pair.operators[0].kill()?;
     let took = taken_over(context).await?;
-    ensure!(took <= Duration::from_secs(17) + Duration::from_millis(1500), "it took {took:?}");
+    in_time("the end of the lease", took, Duration::from_millis(18_500))?;
     Ok(())
 }
 

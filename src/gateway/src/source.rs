@@ -4,12 +4,16 @@ mod folder;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::registry::Registry;
 use crate::state::State;
 
 /// The label of ConfigMaps with routing documents, each under a key that ends with `.json`.
 pub const LABEL: &str = "mlops-operator.dev/gateway-route=true";
+
+/// The longest that a watch may say nothing: a little more than the time after which the server ends it.
+pub const WATCH_SILENCE: Duration = Duration::from_secs(cluster::WATCH_SECONDS as u64 + 15);
 
 /// A source of routing documents.
 #[derive(Clone)]

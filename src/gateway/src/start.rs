@@ -12,7 +12,7 @@ use crate::arguments::{Arguments, LogFormat};
 use crate::capture::{Captures, Writer};
 use crate::drain::{self, Signals};
 use crate::metrics::Metrics;
-use crate::source::Source;
+use crate::source::{Source, WATCH_SILENCE};
 use crate::state::{Bounds, State};
 use crate::tls::{self, Certificate, Files};
 use crate::token::Issuers;
@@ -101,9 +101,11 @@ async fn source(arguments: &Arguments) -> Result<Source, String> {
         return Ok(Source::Folder(folder.clone()));
     }
     let hint = "run in a pod, or name a folder with --routes";
-    let config = kube::Config::infer()
+    let mut config = kube::Config::infer()
         .await
         .map_err(|error| format!("failed to find the API server: {error}; {hint}"))?;
+    // A watch that goes on without a word is taken for dead: the server ends it before.
+    config.read_timeout = Some(WATCH_SILENCE);
     let namespace = arguments.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let client =
         kube::Client::try_from(config).map_err(|error| format!("failed to make a client: {error}"))?;

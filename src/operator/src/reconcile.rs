@@ -3,13 +3,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
 use plan::Next;
 use plan::failure::{Class, Failure};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::context::{Context, Fresh};
@@ -96,7 +97,7 @@ impl Work {
             };
             let wait = async {
                 match due {
-                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    Some(due) => tokio::time::sleep_until(due).await,
                     None => pending().await,
                 }
             };

@@ -245,7 +245,11 @@ impl Store {
     }
 
     /// Takes in a sight of an object; returns what must be reconciled because of it.
-    pub(crate) fn apply(&self, source: Source, sight: Sight) -> Vec<Item> {
+    pub(crate) fn apply(&self, source: Source, mut sight: Sight) -> Vec<Item> {
+        if source != Source::Child(ChildKind::ConfigMap) {
+            // Whoever may label objects of a namespace has no word in another: routing documents alone name one.
+            sight.endpoint = sight.endpoint.map(|it| ObjectName::new(&sight.name.namespace, &it.name));
+        }
         let mut tables = self.tables();
         tables.clock += 1;
         let touched = tables.clock;

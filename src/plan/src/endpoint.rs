@@ -42,6 +42,9 @@ const KEYS_PERIOD: Duration = Duration::from_secs(30);
 /// The same while there are none.
 const MISSING_KEYS_PERIOD: Duration = Duration::from_secs(3);
 
+/// How often what remains of a progressive strategy is looked at.
+const LEFTOVERS_PERIOD: Duration = Duration::from_secs(2);
+
 /// Everything that the plan of an Endpoint depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct World {
@@ -154,12 +157,17 @@ fn here(world: &World) -> Plan<EndpointStatus> {
     let (mut status, events) = status::status(world, valid.as_ref(), &steps);
     let mut next = Next::OnChange;
     if let Ok(valid) = &valid {
+        // Requests leave what remains of other revisions before it goes.
         let routes = Routes::whole(world, valid, &status);
         steps.extend(routes.steps());
         if routes.let_go() {
             steps.extend(progressive::leftovers(world, valid, &status));
         }
         next = routes.next();
+        if progressive::has_leftovers(world, valid) {
+            // What is written here wakes nobody, and they go only behind it.
+            next = elsewhere::sooner(next, Next::After(LEFTOVERS_PERIOD));
+        }
         status.url = routes.url();
     }
     Plan { steps, status, events, next }
@@ -229,6 +237,8 @@ fn hand_over(valid: &Valid, kind: ChildKind, seen: &Observed) -> Option<Step> {
         return None;
     }
     let replicas = (!valid.replicas.is_fixed()).then(|| seen.body["spec"]["replicas"].as_i64())??;
+    // No autoscaler starts what has no pods, as the Deployment of a revision that was left.
+    let replicas = if replicas == 0 { valid.replicas.minimum().into() } else { replicas };
     let body = build::replicas_only(valid, valid.name, replicas);
     Some(Step::Apply(Apply {
         manager: FieldManager::HandOver,

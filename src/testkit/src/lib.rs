@@ -10,6 +10,7 @@ mod fixture;
 mod render;
 mod rollout;
 pub mod schema;
+pub mod specs;
 mod trouble;
 mod truth;
 mod world;

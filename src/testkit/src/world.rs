@@ -52,6 +52,8 @@ pub struct World {
     pub(crate) refused: Option<String>,
     pub(crate) late: bool,
     pub(crate) revisions: Vec<String>,
+    /// The revision whose pods answer, by the name of the Deployment.
+    pub(crate) answering: BTreeMap<String, String>,
     pub(crate) counter: u32,
 }
 
@@ -78,6 +80,7 @@ impl World {
             refused: None,
             late: false,
             revisions: Vec::new(),
+            answering: BTreeMap::new(),
             counter: 0,
         }
     }
@@ -175,24 +178,76 @@ impl World {
         found.map(|((_, name), object)| (name.as_str(), &object.body)).collect()
     }
 
-    /// The Deployments' controller and the nodes: every Deployment has the pods that it wants, and they answer unless
-    /// its revision is among the `broken`.
+    /// The Deployments' controller and the nodes: every Deployment has the pods that it or its autoscaler wants, and they answer unless
+    /// its revision is among the `broken`. A Deployment that had another revision before keeps that one's pods then.
     pub fn run_pods(&mut self, broken: &[&str]) {
+        let autoscaler = self.object(ChildKind::HorizontalPodAutoscaler).map(|body| body["spec"].clone());
+        let autoscaler = autoscaler.unwrap_or_default();
         let of_name = self.objects.iter_mut().filter(|(kind, _)| **kind == ChildKind::Deployment);
         let further = self.further.iter_mut().filter(|((kind, _), _)| *kind == ChildKind::Deployment);
         let all = of_name.map(|(_, object)| object).chain(further.map(|(_, object)| object));
         for object in all {
-            let wanted = object.body["spec"]["replicas"].as_i64().unwrap_or(1);
+            let mut wanted = object.body["spec"]["replicas"].as_i64().unwrap_or(1);
+            // An autoscaler keeps to its bounds, and leaves alone what has no pods.
+            if autoscaler["scaleTargetRef"]["name"] == object.body["metadata"]["name"] && wanted > 0 {
+                let bound = |field: &str| autoscaler[field].as_i64().unwrap_or(1);
+                wanted = wanted.clamp(bound("minReplicas"), bound("maxReplicas"));
+            }
             let labels = &object.body["spec"]["template"]["metadata"]["labels"];
-            let is_broken = broken.iter().any(|it| labels[api::meta::REVISION_LABEL] == **it);
-            let available = if is_broken { 0 } else { wanted };
+            let revision = text(&labels[api::meta::REVISION_LABEL]);
+            let name = text(&object.body["metadata"]["name"]);
+            let is_broken = broken.contains(&revision.as_str());
+            let is_rolling = object.body["spec"]["strategy"]["type"] != "Recreate";
+            let has_former = self.answering.get(&name).is_some_and(|it| *it != revision) && is_rolling;
+            let before = object.body["status"]["availableReplicas"].as_i64().unwrap_or(0);
+            let (available, updated, replicas) = match (is_broken, has_former) {
+                (false, _) => (wanted, wanted, wanted),
+                (true, false) => (0, wanted, wanted),
+                (true, true) => (before.min(wanted), wanted.min(1), wanted + 1),
+            };
+            if wanted == 0 {
+                self.answering.remove(&name);
+            } else if !is_broken {
+                self.answering.insert(name, revision);
+            }
             object.body["spec"]["replicas"] = json!(wanted);
             object.body["status"] = json!({
                 "observedGeneration": object.body["metadata"]["generation"],
-                "replicas": wanted, "updatedReplicas": wanted,
+                "replicas": replicas, "updatedReplicas": updated,
                 "readyReplicas": available, "availableReplicas": available,
             });
+            if is_broken && self.late {
+                object.body["status"]["conditions"] =
+                    json!([{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]);
+            }
         }
+    }
+
+    /// The deadline passes for pods that do not start; Deployments say so when [`World::run_pods`] comes by.
+    pub fn be_late(&mut self) {
+        self.late = true;
+    }
+
+    /// The revisions whose pods answer behind a Service, and how many of them each has.
+    pub fn behind(&self, service: &str) -> BTreeMap<String, i64> {
+        let of_name = self.object(ChildKind::Service).filter(|body| body["metadata"]["name"] == *service);
+        let service = of_name.or_else(|| self.others(ChildKind::Service).get(service).copied());
+        let selector = service.and_then(|body| body["spec"]["selector"].as_object()).cloned();
+        let mut behind = BTreeMap::new();
+        let further = self.others(ChildKind::Deployment).into_values();
+        for body in self.object(ChildKind::Deployment).into_iter().chain(further) {
+            let Some(revision) = self.answering.get(&text(&body["metadata"]["name"])) else { continue };
+            let mut labels = body["spec"]["template"]["metadata"]["labels"].clone();
+            labels[api::meta::REVISION_LABEL] = json!(revision);
+            let is_selected =
+                selector.as_ref().is_some_and(|it| it.iter().all(|(key, value)| labels[key] == *value));
+            let count = |pointer| body.pointer(pointer).and_then(Value::as_i64).unwrap_or(0);
+            let answering = count("/spec/replicas").min(count("/status/availableReplicas"));
+            if is_selected && answering > 0 {
+                *behind.entry(revision.clone()).or_insert(0) += answering;
+            }
+        }
+        behind
     }
 
     /// Observes, plans, takes every step and writes the status.
@@ -306,6 +361,9 @@ impl World {
     fn delete(&mut self, delete: &Delete) -> Result<(), String> {
         if !self.is_of_name(delete.kind, &delete.name) {
             self.further.remove(&(delete.kind, delete.name.clone()));
+            if delete.kind == ChildKind::Deployment {
+                self.answering.remove(&delete.name);
+            }
             return Ok(());
         }
         match self.objects.get(&delete.kind) {
@@ -321,6 +379,7 @@ impl World {
         self.objects.remove(&kind);
         if kind == ChildKind::Deployment {
             self.pods.clear();
+            self.answering.remove(self.endpoint.metadata.name.as_deref().unwrap_or_default());
         }
     }
 
@@ -395,4 +454,8 @@ impl World {
         let reason = Reason::ALL.iter().find(|reason| reason.name() == condition.reason)?;
         Some((condition.status == "True", *reason))
     }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }

@@ -16,6 +16,7 @@ mod network;
 mod node;
 mod preflight;
 mod process;
+mod restart;
 mod status;
 mod teardown;
 #[cfg(test)]
@@ -163,6 +164,15 @@ impl Cluster {
         let path = "jsonpath={.clusters[0].cluster.server}";
         let server = shell::output(self.kubectl().args(["config", "view", "-o", path]))?;
         control_plane::certificate_for(directory, &server, user, groups)
+    }
+
+    /// Kills the API server the hard way, starts it again after a while, and waits until it is ready; only of a cluster
+    /// that was started here.
+    pub fn restart_api_server(&self, away: Duration) -> anyhow::Result<()> {
+        let directory = self
+            .control_plane()
+            .context("only the API server of a cluster that was started here restarts")?;
+        restart::api_server(&directory.canonicalize()?, away, || self.kubectl())
     }
 
     fn control_plane(&self) -> Option<&Path> {

@@ -3,12 +3,18 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-use crate::{shell, test, tools};
+use crate::progress::step;
+use crate::test::TestProgram;
+use crate::{cluster, demo, shell, test, tools};
 
 /// The environment variable that says how large the cases are.
 pub const SIZE: &str = "MLOPS_E2E_SIZE";
 /// Its value for the full size.
 pub const FULL: &str = "full";
+/// The environment variable that says how many rollouts there are at full size.
+pub const ROLLOUTS: &str = "MLOPS_E2E_ROLLOUTS";
+/// The journey with the rollouts.
+const JOURNEY: &str = "rollouts_go_on_while";
 
 /// The rows about Azure.
 const ROWS: std::ops::RangeInclusive<u8> = 1..=10;
@@ -22,22 +28,76 @@ pub enum Arguments {
         #[arg(long = "row", value_parser = row)]
         rows: Vec<String>,
     },
+    /// Faults between the operator and the API server, the way from one spec to another, and tenants that disturb
+    /// others: rows R and S.
+    Kubernetes {
+        /// Parts of the names of cases; all without any.
+        cases: Vec<String>,
+    },
+    /// Rollouts under load on a cluster with pods, while pods of the gateway and of the operator go, the API server is
+    /// killed, and models that can't be loaded are rolled out in the middle: no request may fail. Half a minute each.
+    Rollouts {
+        /// How many are to be promoted.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+        rollouts: u32,
+    },
 }
 
-/// Runs the cases of the rows; each tells its figures, and all are told again in the end.
+/// Runs the cases; each tells its figures, and those of rows are all told again in the end.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let Arguments::Azure { rows } = arguments;
+    match arguments {
+        Arguments::Azure { rows } => azure(rows),
+        Arguments::Kubernetes { cases } => kubernetes(cases),
+        Arguments::Rollouts { rollouts } => on_cluster(*rollouts),
+    }
+}
+
+fn azure(rows: &[String]) -> anyhow::Result<()> {
     tools::ensure_only(&[tools::Module::Kubernetes, tools::Module::Etcd])?;
-    let programs = test::build()?;
-    let program = programs.iter().find(|program| program.name == "azure_resources");
-    let program = program.context("cargo built no test program azure_resources")?;
-    let mut command = Command::new(&program.executable);
-    command.current_dir(&program.package).env("CARGO_MANIFEST_DIR", &program.package).env(SIZE, FULL);
+    let program = program(test::build()?, "azure_resources")?;
     let wanted = |number: &u8| rows.is_empty() || rows.contains(&format!("z{number}"));
     // Modules are named like rows.
     let filters: Vec<String> = ROWS.filter(wanted).map(|number| format!("z{number}::")).collect();
     ensure!(!filters.is_empty(), "no row is to be run");
-    shell::run(command.args(filters))
+    shell::run(full(&program).args(filters))
+}
+
+fn kubernetes(cases: &[String]) -> anyhow::Result<()> {
+    tools::ensure_only(&[tools::Module::Kubernetes, tools::Module::Etcd])?;
+    let programs = test::build()?;
+    let ours = programs.iter().filter(|it| ["reliability", "control_plane"].contains(&it.name.as_str()));
+    ours.into_iter().try_for_each(|program| shell::run(full(program).args(cases)))
+}
+
+/// Runs the journey with so many rollouts. A cluster that was up before stays up.
+fn on_cluster(rollouts: u32) -> anyhow::Result<()> {
+    // The images hold what it needs of the other programs.
+    let program = program(test::compile(&["--test", "journeys"])?, "journeys")?;
+    let options = cluster::Options::default();
+    let was_up = cluster::is_up(&options)?;
+    let result = step("a cluster", || cluster::up(&options)).and_then(|cluster| {
+        demo::install::install(&cluster)?;
+        demo::store::load(&cluster)?;
+        let mut command = full(&program);
+        command.env(ROLLOUTS, rollouts.to_string()).env("MLOPS_E2E_KUBECONFIG", cluster.kubeconfig());
+        shell::run(command.arg(JOURNEY))
+    });
+    if !was_up {
+        cluster::down(&options.name)?;
+    }
+    result
+}
+
+fn program(programs: Vec<TestProgram>, name: &str) -> anyhow::Result<TestProgram> {
+    let program = programs.into_iter().find(|program| program.name == name);
+    program.with_context(|| format!("cargo built no test program {name}"))
+}
+
+/// A test program at full size.
+fn full(program: &TestProgram) -> Command {
+    let mut command = Command::new(&program.executable);
+    command.current_dir(&program.package).env("CARGO_MANIFEST_DIR", &program.package).env(SIZE, FULL);
+    command
 }
 
 fn row(text: &str) -> Result<String, String> {

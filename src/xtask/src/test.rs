@@ -103,8 +103,14 @@ impl TestProgram {
 /// Builds every program and every test of the workspace.
 pub(crate) fn build() -> anyhow::Result<Vec<TestProgram>> {
     shell::run(shell::cargo().args(["build", "--workspace", "--bins"]))?;
+    compile(&[])
+}
+
+/// Builds tests; without arguments, all of the workspace.
+pub(crate) fn compile(arguments: &[&str]) -> anyhow::Result<Vec<TestProgram>> {
     let mut command = shell::cargo();
     command.args(["test", "--workspace", "--no-run", "--message-format=json-render-diagnostics"]);
+    command.args(arguments);
     let output = command.stderr(Stdio::inherit()).output()?;
     ensure!(output.status.success(), "{} ended with {}", shell::line(&command), output.status);
     let mut programs = Vec::new();

@@ -2,10 +2,12 @@
 //! the gateway needs.
 use std::path::Path;
 use std::pin::pin;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::runtime::WatchStreamExt as _;
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 
@@ -13,14 +15,17 @@ use super::LABEL;
 use crate::registry::{Change, Registry};
 
 /// Seconds after which the server ends a watch, so that one that died without a word is noticed.
-const WATCH_SECONDS: u32 = 55;
+pub(super) const WATCH_SECONDS: u32 = 55;
+/// The shortest and the longest wait between two tries to watch. A gateway that comes back long after the operator would
+/// go on sending requests to revisions whose pods are on their way out.
+const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 /// The most events that make one table: each table takes a moment when there are ten thousand endpoints.
 const AT_ONCE: usize = 1_024;
 
 pub(super) async fn run(client: Client, namespace: &str, mut registry: Registry) {
     let api: Api<ConfigMap> = Api::namespaced(client, namespace);
     let config = watcher::Config::default().labels(LABEL).timeout(WATCH_SECONDS).page_size(500);
-    let events = watcher(api, config).default_backoff().ready_chunks(AT_ONCE);
+    let events = watcher(api, config).backoff(Waits::default()).ready_chunks(AT_ONCE);
     let mut events = pin!(events);
     let mut listed = Vec::new();
     while let Some(events) = events.next().await {
@@ -29,6 +34,27 @@ pub(super) async fn run(client: Client, namespace: &str, mut registry: Registry)
         if !changes.is_empty() {
             registry.apply(changes);
         }
+    }
+}
+
+/// The waits between tries, by how many have failed.
+#[derive(Default)]
+struct Waits(u32);
+
+impl Iterator for Waits {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let wait = WAITS.0.saturating_mul(1 << self.0.min(10)).min(WAITS.1);
+        self.0 = self.0.saturating_add(1);
+        // Spread, so that not all replicas come back at once.
+        Some(wait.mul_f64(1.0 + 0.5 * fastrand::f64()))
+    }
+}
+
+impl Backoff for Waits {
+    fn reset(&mut self) {
+        self.0 = 0;
     }
 }
 
@@ -60,4 +86,19 @@ fn documents(map: ConfigMap) -> (String, Vec<(String, String)>) {
         .filter(|(key, _)| Path::new(key).extension().is_some_and(|ending| ending == "json"));
     let documents = data.map(|(key, text)| (format!("{prefix}{key}"), text)).collect();
     (prefix, documents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_tried_again_within_three_seconds_however_often_it_failed() {
+        let mut waits = Waits::default();
+        let first = waits.next().unwrap();
+        assert!(first >= WAITS.0 && first <= WAITS.0 * 2, "{first:?}");
+        assert!(waits.by_ref().take(100).all(|wait| wait <= Duration::from_secs(3)));
+        waits.reset();
+        assert!(waits.next().unwrap() <= WAITS.0 * 2);
+    }
 }

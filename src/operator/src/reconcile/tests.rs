@@ -1,7 +1,7 @@
 //! A panic concerns one object only: the others go on, it is counted, and the object's status says so. And who waits
 //! for Azure is told of its return.
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -12,6 +12,7 @@ use kube::Client;
 use kube::api::ApiResource;
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::{AWAY_AFTER, Loop, Memory, WAKE_EVERY, Work};
 use crate::arguments::Arguments;
@@ -20,13 +21,15 @@ use crate::context::{Context, Fresh};
 use crate::decision::Decision;
 use crate::execute::Executor;
 use crate::gateway::Gateway;
-use crate::kinds::Kind;
+use crate::kinds::{Decide, Kind};
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
 use crate::object::{Item, Lane, ObjectName, Primary};
 use crate::report::Reporter;
 use crate::resource::Object;
 use crate::store::{Sight, Source, Store};
+
+mod poison;
 
 const OBJECTS: usize = 100;
 
@@ -61,13 +64,13 @@ async fn api_server(bodies: Bodies) -> Client {
     Client::try_from(config).unwrap()
 }
 
-fn engine(client: Client) -> Loop {
+fn engine(client: Client, decide: Decide, names: impl IntoIterator<Item = ObjectName>) -> Loop {
     let store = Store::new("mlops-system");
-    for index in 0..OBJECTS {
+    for name in names {
         let metadata = ObjectMeta {
-            name: Some(format!("object-{index}")),
-            namespace: Some(format!("team-{}", index % 3)),
-            uid: Some(format!("uid-{index}")),
+            name: Some(name.name.to_string()),
+            namespace: Some(name.namespace.to_string()),
+            uid: Some(format!("uid-{}", name.name)),
             resource_version: Some("1".to_owned()),
             generation: Some(4),
             ..ObjectMeta::default()
@@ -100,7 +103,13 @@ fn engine(client: Client) -> Loop {
 #[tokio::test]
 async fn a_panic_concerns_one_object_only() {
     let bodies = Bodies::default();
-    let engine = engine(api_server(Arc::clone(&bodies)).await);
+    let names =
+        (0..OBJECTS).map(|index| ObjectName::new(&format!("team-{}", index % 3), &format!("object-{index}")));
+    let engine = engine(
+        api_server(Arc::clone(&bodies)).await,
+        |context, kind, name, fresh| decide(context, kind, name, fresh),
+        names,
+    );
     let (stop, stopped) = watch::channel(false);
     let memory = Arc::new(Mutex::new(Memory::default()));
     let workers: Vec<_> =

@@ -3,8 +3,8 @@ use api::Reason;
 use api::endpoint::GatewayApi;
 use serde_json::Value;
 
-use super::build::http_route::http_route;
 use super::build::Speech;
+use super::build::http_route::http_route;
 use super::build::route::RoutedRevision;
 use super::status::{Outcome, Verdict};
 use super::valid::Valid;

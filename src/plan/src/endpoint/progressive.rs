@@ -76,6 +76,18 @@ pub(super) fn selected(world: &World, valid: &Valid) -> Option<String> {
     (has_further && !is_ready).then_some(selected)
 }
 
+/// Whether pods of a revision with a Deployment of its own answer.
+pub(super) fn answers(world: &World, revision: &str) -> bool {
+    let further = world.further.iter().filter(|(kind, _)| *kind == ChildKind::Deployment);
+    let mut of_revision = further.filter(|(_, seen)| !seen.deleting && revision_of(seen) == Some(revision));
+    of_revision.any(|(_, seen)| DeploymentFacts::of(world, seen).available > 0)
+}
+
+/// Whether anything remains of a progressive strategy.
+pub(super) fn has_leftovers(world: &World, valid: &Valid) -> bool {
+    world.further.iter().any(|(_, seen)| is_ours(seen, valid) && !seen.deleting)
+}
+
 /// What remains of a progressive strategy once one Deployment takes all revisions: it goes when that one answers.
 pub(super) fn leftovers(world: &World, valid: &Valid, status: &EndpointStatus) -> Vec<Step> {
     let ready = condition::find(&status.conditions, api::meta::ConditionType::Ready);
@@ -140,10 +152,13 @@ impl<'a> Scenery<'a> {
             .into_iter()
             .partition(|(kind, _)| *kind == ChildKind::Service);
         steps.extend(others.into_iter().filter_map(|(kind, body)| self.keep(kind, self.valid.name, body)));
-        steps.extend(self.pods(advanced, routes));
+        steps.extend(self.pods(advanced));
         // Requests move once the pods behind their new address are as wanted.
         steps.extend(service.into_iter().filter_map(|(kind, body)| self.keep(kind, self.valid.name, body)));
         steps.extend(routes.steps());
+        if routes.let_go() {
+            steps.extend(self.retired(rollout));
+        }
         let scaled = self.revisions.get(&rollout.stable).map_or(self.wanted.as_str(), |it| &it.deployment);
         if let Some((kind, body)) = build::autoscaler(self.valid, scaled) {
             steps.extend(self.keep(kind, self.valid.name, body));
@@ -179,7 +194,7 @@ impl<'a> Scenery<'a> {
     }
 
     /// The Deployments and the addresses of the revisions, with the numbers of their pods.
-    fn pods(&self, advanced: &Advanced, routes: &Routes) -> Vec<Step> {
+    fn pods(&self, advanced: &Advanced) -> Vec<Step> {
         let rollout = &advanced.status;
         let mut steps = Vec::new();
         let runs_wanted = rollout.stable == self.wanted || rollout.candidate.as_ref() == Some(&self.wanted);
@@ -204,19 +219,20 @@ impl<'a> Scenery<'a> {
             ));
             steps.extend(replicas.and_then(|replicas| self.scaled(revision, replicas)));
         }
-        if routes.let_go() && self.retires(rollout).is_zero() {
-            for (revision, facts) in &self.revisions {
-                let is_needed = *revision == rollout.stable || rollout.candidate.as_ref() == Some(revision);
-                if !is_needed && facts.wanted > 0 {
-                    steps.push(self.scale(
-                        &facts.deployment,
-                        0,
-                        "no requests come to this revision any more",
-                    ));
-                }
-            }
-        }
         steps
+    }
+
+    /// The revisions without requests whose pods go now. They keep them for a while, until every gateway knows; while a
+    /// candidate is there, only the one made last does, so that they don't pile up.
+    fn retired(&self, rollout: &RolloutStatus) -> Vec<Step> {
+        let is_needed = |name: &String| *name == rollout.stable || rollout.candidate.as_ref() == Some(name);
+        let idle = || self.revisions.iter().filter(|(name, facts)| !is_needed(name) && facts.wanted > 0);
+        let last = idle().max_by_key(|(name, facts)| (&facts.created, *name)).map(|(name, _)| name);
+        let waits = !self.retires(rollout).is_zero();
+        let keeps = |name: &String| waits && (rollout.candidate.is_none() || Some(name) == last);
+        let gone = idle().filter(|(name, _)| !keeps(name));
+        gone.map(|(_, it)| self.scale(&it.deployment, 0, "no requests come to this revision any more"))
+            .collect()
     }
 
     /// How many pods the stable revision is to have; nothing where an autoscaler says so.
@@ -257,9 +273,6 @@ impl<'a> Scenery<'a> {
 
     /// How long revisions without requests still keep their pods.
     fn retires(&self, rollout: &RolloutStatus) -> Duration {
-        if rollout.candidate.is_some() {
-            return Duration::ZERO;
-        }
         let delay = u64::try_from(self.world.endpoint.spec.rollout.scale_down_delay_seconds);
         let since = rollout.since.as_ref().map_or(self.world.now, |since| since.0);
         let elapsed = Duration::try_from(self.world.now.duration_since(since)).unwrap_or_default();

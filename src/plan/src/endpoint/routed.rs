@@ -13,7 +13,7 @@ use super::build::http_route::http_route;
 use super::build::route::{self, RoutedRevision};
 use super::http_route::{self as own, Standing};
 use super::valid::Valid;
-use super::{World, reason_to_apply};
+use super::{World, progressive, reason_to_apply};
 use crate::child::{ChildKind, Observed};
 use crate::condition;
 use crate::settings::Gateway;
@@ -55,12 +55,15 @@ impl<'a> Routes<'a> {
     /// Of an Endpoint with one Deployment.
     pub(super) fn whole(world: &'a World, valid: &'a Valid<'a>, status: &EndpointStatus) -> Self {
         let serving = condition::find(&status.conditions, ConditionType::Serving);
+        // While the Service still selects a revision with a Deployment of its own, that one answers.
+        let before = progressive::selected(world, valid).is_some_and(|it| progressive::answers(world, &it));
         let revision = RoutedRevision {
             name: valid.name.to_owned(),
             service: valid.name.to_owned(),
             weight: 100,
             // Without pods, a request waits in the gateway for the first.
-            ready: serving.is_some_and(|it| it.status == "True") && status.ready_replicas > Some(0),
+            ready: before
+                || (serving.is_some_and(|it| it.status == "True") && status.ready_replicas > Some(0)),
             speech: Speech::wanted(valid),
         };
         Self::new(world, valid, vec![revision], None)

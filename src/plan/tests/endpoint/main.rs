@@ -11,6 +11,7 @@ mod properties;
 mod resolve;
 mod scaling;
 mod states;
+mod transitions;
 
 use testkit::World;
 

@@ -14,7 +14,8 @@ use crate::shell;
 use crate::tools::Tools;
 
 const ETCD: &str = "etcd";
-const API_SERVER: &str = "kube-apiserver";
+/// The component that answers everybody.
+pub(super) const API_SERVER: &str = "kube-apiserver";
 const CONTROLLER_MANAGER: &str = "kube-controller-manager";
 const SCHEDULER: &str = "kube-scheduler";
 

@@ -83,6 +83,16 @@ pub(super) fn last_words(directory: &Path, component: &str) -> String {
     format!("its last lines:\n{tail}")
 }
 
+/// The command that a process was started with.
+pub(super) fn command(pid: i32) -> anyhow::Result<Command> {
+    let path = format!("/proc/{pid}/cmdline");
+    let line = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
+    let mut words = line.trim_end_matches('\0').split('\0');
+    let mut command = Command::new(words.next().filter(|word| !word.is_empty()).context("it has ended")?);
+    command.args(words);
+    Ok(command)
+}
+
 /// Every process with a mark that this user may look at.
 pub(super) fn marked() -> Vec<Running> {
     processes().into_iter().filter_map(read).collect()

@@ -64,6 +64,11 @@ impl Load {
         self.shared.answered.iter().map(|count| count.load(Ordering::Relaxed)).collect()
     }
 
+    /// The first request so far that had no answer, or a wrong one, in words.
+    pub fn first_failure(&self) -> Option<String> {
+        self.shared.first_failure()
+    }
+
     /// Waits until so many more requests have been answered.
     pub fn wait_for(&self, more: u64, limit: Duration) -> anyhow::Result<()> {
         let started = Instant::now();

@@ -30,8 +30,13 @@ pub fn demo_files() -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
 
 /// Serves files at `http://models.NAMESPACE.svc/NAME`; returns when they are served.
 pub fn run(cluster: &Cluster, namespace: &str, files: &BTreeMap<String, Vec<u8>>) -> anyhow::Result<()> {
-    cluster.load_image(&write_image()?)?;
+    load(cluster)?;
     serve(cluster, namespace, files)
+}
+
+/// Makes the image that serves them available to the cluster's pods.
+pub fn load(cluster: &Cluster) -> anyhow::Result<()> {
+    cluster.load_image(&write_image()?)
 }
 
 /// The same where the image is loaded already.

@@ -129,7 +129,10 @@ impl Walk<'_> {
         let handled_action = self.status.handled_action.take();
         let rejected = self.status.rejected.take();
         let proven = std::mem::take(&mut self.status.proven);
-        self.status = RolloutStatus { stable, handled_action, rejected, proven, ..RolloutStatus::default() };
+        // Since now: what has pods beside the stable revision keeps them for a while, and not for ever.
+        let since = Some(self.now());
+        self.status =
+            RolloutStatus { stable, since, handled_action, rejected, proven, ..RolloutStatus::default() };
     }
 
     fn pause(&self, cause: PauseCause, message: &str) -> RolloutPause {
