@@ -95,7 +95,7 @@ impl Plane {
         let kind = kube::core::GroupVersionKind::gvk(kind.group, kind.version, kind.kind);
         let resource = kube::api::ApiResource::from_gvk_with_plural(&kind, "httproutes");
         let routes: Api<DynamicObject> = Api::all_with(client, &resource);
-        until("HTTPRoutes", Duration::from_mins(1), async || {
+        until("HTTPRoutes", PATIENCE, async || {
             let listed = routes.list(&ListParams::default().limit(1)).await;
             Ok(listed.map(drop).map_err(|error| error.to_string()))
         })

@@ -328,9 +328,9 @@ pub(crate) async fn every_rule_refuses_with_its_sentence(context: &mut Context) 
     Ok(())
 }
 
-/// What a user may want is accepted, and so is every committed sample.
-pub(crate) async fn valid_objects_and_samples_are_accepted(context: &mut Context) -> anyhow::Result<()> {
-    let good = [
+/// Endpoints that a user may want.
+fn good_endpoints() -> Vec<Value> {
+    vec![
         json!({}),
         json!({"mode": "Online", "target": {"type": "Kubernetes"}}),
         json!({"model": {"uri": "http://10.0.0.1:8080/m.onnx?sig=a%2Fb", "format": "ONNX"}}),
@@ -349,6 +349,12 @@ pub(crate) async fn valid_objects_and_samples_are_accepted(context: &mut Context
             "behavior": {"scaleUp": {"stabilizationWindowSeconds": 0, "selectPolicy": "Min",
                 "policies": [{"type": "Pods", "value": 1, "periodSeconds": 30}]}, "scaleDown": {"selectPolicy": "Disabled"}}}}),
         json!({"auth": {"mode": "Key"}}),
+    ]
+}
+
+/// Endpoints that a user may want, by how requests reach them.
+fn good_traffic() -> Vec<Value> {
+    vec![
         json!({"rollout": {"strategy": "Recreate", "progressDeadlineSeconds": 10}}),
         json!({"rollout": {"strategy": "BlueGreen"}}),
         json!({"rollout": {"strategy": "BlueGreen", "steps": [{"mirror": 100, "hold": "1h30m"}, {"pause": true}]}}),
@@ -373,7 +379,12 @@ pub(crate) async fn valid_objects_and_samples_are_accepted(context: &mut Context
             "scaling": {"minReplicas": 1, "maxReplicas": 3, "target": {"cpuUtilization": 50}}}),
         json!({"capture": {"store": {"uri": "https://a.blob.core.windows.net/captures/churn"}, "mask": ["age"]}}),
         json!({"capture": {"format": "Parquet", "store": {"uri": "https://a.blob.core.windows.net/captures"}}}),
-    ];
+    ]
+}
+
+/// What a user may want is accepted, and so is every committed sample.
+pub(crate) async fn valid_objects_and_samples_are_accepted(context: &mut Context) -> anyhow::Result<()> {
+    let good = [good_endpoints(), good_traffic()].concat();
     for (index, change) in good.iter().enumerate() {
         let mut spec = spec(1);
         for (field, value) in change.as_object().into_iter().flatten() {

@@ -40,9 +40,8 @@ async fn keys(context: &Context) -> anyhow::Result<Vec<String>> {
 /// The digests that the gateway is told.
 async fn told(context: &Context) -> anyhow::Result<Vec<String>> {
     let list = context.get(&context.child(ChildKind::ConfigMap, "")).await?.unwrap_or_default();
-    let routes = list["items"].as_array().into_iter().flatten();
-    let route =
-        routes.filter_map(|it| serde_json::from_str::<Value>(it["data"]["route.json"].as_str()?).ok()).next();
+    let mut routes = list["items"].as_array().into_iter().flatten();
+    let route = routes.find_map(|it| serde_json::from_str::<Value>(it["data"]["route.json"].as_str()?).ok());
     Ok(serde_json::from_value(route.unwrap_or_default()["auth"]["digests"].clone()).unwrap_or_default())
 }
 
@@ -227,7 +226,10 @@ pub(crate) async fn a_person_s_secret_is_never_written(context: &mut Context) ->
 /// Without the right on Secrets, the condition names the chart's value; with it, all goes on by itself.
 pub(crate) async fn a_missing_right_names_the_chart_s_value(context: &mut Context) -> anyhow::Result<()> {
     let user = context.user();
-    super::rights::grant(context, &user, &|resource, verb| resource != "secrets" || verb == "patch").await?;
+    super::rights::grant(context, &user, &context.namespace, &|resource, verb| {
+        resource != "secrets" || verb == "patch"
+    })
+    .await?;
     let mut options = options(context)?;
     options.kubeconfig = context.plane.user(&user, &[])?;
     let _operator = Operator::start(options)?;
@@ -235,7 +237,7 @@ pub(crate) async fn a_missing_right_names_the_chart_s_value(context: &mut Contex
     let endpoint = context.says("churn", "Stalled=True/Denied").await?;
     let said = message(&endpoint, "Stalled");
     ensure!(said.contains("endpointKeys.enabled"), "{said}");
-    super::rights::grant(context, &user, &|_, _| true).await?;
+    super::rights::grant(context, &user, &context.namespace, &|_, _| true).await?;
     until("the keys", Duration::from_mins(1), async || {
         let found = context.get(&secrets(context, "churn-keys")).await?;
         Ok(found.map(drop).ok_or_else(|| "no Secret".to_owned()))

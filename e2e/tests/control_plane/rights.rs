@@ -104,7 +104,7 @@ async fn through_an_own_gateway(context: &Context) -> anyhow::Result<()> {
     for port in [80, 81] {
         let routing = json!({"gatewayApi": {"parentRef": {"name": "public", "port": port}}});
         context.merge(&context.endpoint("churn"), &json!({"spec": {"routing": routing}})).await?;
-        until("the HTTPRoute", Duration::from_mins(1), async || {
+        until("the HTTPRoute", PATIENCE, async || {
             let seen =
                 context.get(&route).await?.unwrap_or_default()["spec"]["parentRefs"][0]["port"].clone();
             Ok(if seen == port { Ok(()) } else { Err(seen.to_string()) })

@@ -259,17 +259,19 @@ pub(crate) async fn a_bad_spec_leaves_no_trace_while_the_stable_revision_answers
         })
         .await?;
         for route in seen.all().iter() {
-            let revisions = route["revisions"].as_array().context("a document without revisions")?;
-            let asked: Vec<&Value> = revisions.iter().filter(|it| it["weight"] != 0).collect();
-            let is_stable =
-                |it: &Value| it["name"] == stable["mlops-operator.dev/revision"] || it["name"] == "churn";
-            let fits = asked.len() == 1
-                && asked[0]["weight"] == 100
-                && asked[0]["ready"] == true
-                && is_stable(asked[0]);
+            let fits = sends_all_to(route, &stable["mlops-operator.dev/revision"])?;
             ensure!(fits, "with {}, requests did not all go to what answers: {route}", strategy["strategy"]);
         }
     }
     task.abort();
     Ok(())
+}
+
+/// Whether a routing document sends everything to one revision, which answers.
+fn sends_all_to(route: &Value, revision: &Value) -> anyhow::Result<bool> {
+    let revisions = route["revisions"].as_array().context("a document without revisions")?;
+    let asked: Vec<&Value> = revisions.iter().filter(|it| it["weight"] != 0).collect();
+    let [only] = asked.as_slice() else { return Ok(false) };
+    let is_that = only["name"] == *revision || only["name"] == "churn";
+    Ok(is_that && only["weight"] == 100 && only["ready"] == true)
 }

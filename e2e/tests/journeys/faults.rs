@@ -110,7 +110,7 @@ pub(crate) async fn rollouts_go_on_while_gateways_and_the_api_server_go_away(
 
 /// One good revision; with every second, one that crashes takes its place in the middle.
 async fn one(journey: &Journey<'_>, number: u32, tally: &mut Tally) -> anyhow::Result<()> {
-    let good = spec(journey, if number % 2 == 0 { "model-v2.onnx" } else { "model-v1.onnx" })?;
+    let good = spec(journey, if number.is_multiple_of(2) { "model-v2.onnx" } else { "model-v1.onnx" })?;
     let before = rollout(&journey.endpoints().get(NAME).await?)?.stable;
     journey.apply(&good).await?;
     let in_force =

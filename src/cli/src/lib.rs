@@ -69,7 +69,7 @@ fn start(arguments: &Arguments) -> Result<Outcome, Failure> {
             Verb::Status(options) => status::run(global, options, style).await,
             Verb::Rollout(options) => Box::pin(rollout::run(global, options, style)).await,
             Verb::Rollback(options) => Box::pin(rollout::roll_back(global, options)).await,
-            Verb::Keys(KeysVerb::Regenerate(options)) => keys::regenerate(global, options).await,
+            Verb::Keys(KeysVerb::Regenerate(options)) => Box::pin(keys::regenerate(global, options)).await,
             Verb::Check(options) => check::run(global, options, style).await,
             Verb::Explain(options) => explain::run(global, options, style).await,
             Verb::Plan(options) => preview::run(global, options, style).await,

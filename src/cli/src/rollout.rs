@@ -35,13 +35,13 @@ pub(crate) async fn run(global: &Global, options: &RolloutOptions, style: Style)
         Some(RolloutVerb::Retry(named)) => (action::Action::Retry, named),
         Some(RolloutVerb::Promote(named)) => (action::Action::Promote, named),
     };
-    action::run(global, &name(Some(&named.name))?, &action).await
+    Box::pin(action::run(global, &name(Some(&named.name))?, &action)).await
 }
 
 /// Goes back to a revision from before.
 pub(crate) async fn roll_back(global: &Global, options: &RollbackOptions) -> Result<Outcome, Failure> {
     let action = action::Action::Rollback(options.to.clone());
-    action::run(global, &name(Some(&options.name))?, &action).await
+    Box::pin(action::run(global, &name(Some(&options.name))?, &action)).await
 }
 
 async fn status(global: &Global, options: &RolloutStatusOptions, style: Style) -> Result<Outcome, Failure> {

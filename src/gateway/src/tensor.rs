@@ -4,9 +4,6 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The most dimensions of values: as many as NumPy's arrays have. Each costs a reading of all that is in it.
-const DEEPEST: usize = 64;
-
 /// A tensor.
 #[derive(Deserialize)]
 pub(crate) struct Tensor<'b> {

@@ -177,7 +177,7 @@ fn waker(lanes: Lanes, ready: Arc<AtomicBool>) -> Arc<dyn Fn(Source, Vec<Item>) 
                 match source {
                     Source::Primary(_) => lanes.work(lane).push(items, now),
                     Source::Child(_) | Source::Pods | Source::Autoscalers => {
-                        lanes.work(lane).push_first(items, now + COLLECT)
+                        lanes.work(lane).push_first(items, now + COLLECT);
                     }
                 }
             }

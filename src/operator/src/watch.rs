@@ -219,7 +219,9 @@ impl Feed<'_> {
         loop {
             match events.try_next().await {
                 Ok(Some(Event::Init)) => {
-                    sources.iter().for_each(|source| sink.store.begin_relist(*source, namespace));
+                    for source in sources {
+                        sink.store.begin_relist(*source, namespace);
+                    }
                 }
                 Ok(Some(Event::InitApply(object) | Event::Apply(object))) => {
                     let (name, version) = (ObjectName::of(object.meta()), Object::version(object.meta()));

@@ -271,9 +271,8 @@ fn kind_of(step: &Step) -> (System, Action, &'static str) {
         Step::Apply(apply) if apply.create => (System::Kubernetes, Action::Create, "apply"),
         Step::Apply(_) => (System::Kubernetes, Action::Update, "apply"),
         Step::WriteKeys(write) if write.create => (System::Kubernetes, Action::Create, "create"),
-        Step::WriteKeys(_) => (System::Kubernetes, Action::Update, "patch"),
         Step::Export(_) => (System::Kubernetes, Action::Create, "apply"),
-        Step::Finalizer(_) => (System::Kubernetes, Action::Update, "patch"),
+        Step::WriteKeys(_) | Step::Finalizer(_) => (System::Kubernetes, Action::Update, "patch"),
         Step::Delete(_) => (System::Kubernetes, Action::Delete, "delete"),
     }
 }

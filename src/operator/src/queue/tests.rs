@@ -147,7 +147,7 @@ fn what_comes_into_a_backlog_is_next_but_one_also_when_the_noisy_have_news() {
 fn what_fails_for_ever_waits_its_time_and_takes_no_turn_before() {
     let (mut queue, now) = (Queue::default(), Instant::now());
     for index in 0..10 {
-        queue.push(item("a", &format!("poisoned-{index}")), now + Duration::from_secs(300));
+        queue.push(item("a", &format!("poisoned-{index}")), now + Duration::from_mins(5));
     }
     for index in 0..20 {
         queue.push(item("a", &format!("well-{index}")), now);

@@ -251,12 +251,11 @@ fn obeyed(world: &World, word: &str) -> Result<bool, String> {
 
 fn event(world: &World, word: &str, refused: Option<String>) -> Event {
     let name = secret(&world.endpoint).map(|it| it.name).unwrap_or_default();
-    let (type_, reason, note) = match refused {
-        Some(message) => (EventType::Warning, Reason::ActionRefused, format!("{word}: {message}")),
-        None => {
-            let note = format!("a person asked for: {word}; the new key is in the Secret {name}");
-            (EventType::Normal, Reason::ActionTaken, note)
-        }
+    let (type_, reason, note) = if let Some(message) = refused {
+        (EventType::Warning, Reason::ActionRefused, format!("{word}: {message}"))
+    } else {
+        let note = format!("a person asked for: {word}; the new key is in the Secret {name}");
+        (EventType::Normal, Reason::ActionTaken, note)
     };
     Event { type_, reason, action: "Keys", note }
 }

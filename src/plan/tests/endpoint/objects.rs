@@ -91,7 +91,6 @@ fn a_runtime_that_answers_grpc() {
         runtime.spec.grpc_port = Some(9000);
         runtime.spec.protocol = Protocol::H2c;
     }
-    world.keys = Some(Ok(vec!["0".repeat(64)]));
     let plan = plan::endpoint::plan(&world.observe());
     let parts = plan.steps.iter().filter_map(|step| {
         let Step::Apply(apply) = step else { return None };
