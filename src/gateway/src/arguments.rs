@@ -50,7 +50,7 @@ pub struct Arguments {
     /// How long a batch of captures waits for more.
     #[arg(long, env = "MLOPS_GATEWAY_CAPTURE_MILLISECONDS", default_value_t = 2_000)]
     pub capture_milliseconds: u64,
-    /// Where spans go by OTLP over HTTP, such as http://collector.observability:4318; without it there are none.
+    /// Where spans go by OTLP over HTTP, such as `http://collector.observability:4318`; without it there are none.
     #[arg(long, env = "MLOPS_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
     /// The part of requests that are traced when their callers do not say, from 0 to 1.
