@@ -75,6 +75,7 @@ pub(super) fn remedy(reason: Reason) -> Remedy {
         | Reason::ActionRefused
         | Reason::MetricUnavailable
         | Reason::ScaledElsewhere
+        | Reason::RouteNotAccepted
         | Reason::Drifted => ask(Persona::MlEngineer, Place::Spec),
         Reason::SoftDeleted | Reason::OperationFailed | Reason::OperationStuck => {
             ask(Persona::MlEngineer, Place::Portal)
@@ -102,7 +103,7 @@ pub(super) fn remedy(reason: Reason) -> Remedy {
         Reason::ModelLoadFailed | Reason::WarmUpFailed => ask(Persona::DataScientist, Place::Log),
         Reason::Degraded | Reason::Unschedulable => ask(Persona::InfrastructureEngineer, Place::Pods),
         Reason::PodsRefused => ask(Persona::InfrastructureEngineer, Place::Quota),
-        Reason::Denied | Reason::Panicked | Reason::GatewayNeeded => {
+        Reason::Denied | Reason::Panicked | Reason::GatewayNeeded | Reason::GatewayApiNeeded => {
             ask(Persona::InfrastructureEngineer, Place::Installation)
         }
         // The others ask nobody to act; the test below finds one that does.
