@@ -45,7 +45,7 @@ pub fn spec(number: u64, version: u64, place: &Place) -> Value {
         spec["resources"] = json!({"requests": {"cpu": "500m", "memory": "512Mi"}});
     }
     match dice.roll(4) {
-        0 => spec["auth"] = json!({"mode": "Key"}),
+        0 => spec["auth"] = json!({"mode": "Key", "secretRef": {"name": "churn-keys"}}),
         1 => spec["auth"] = json!({"mode": "None"}),
         2 => {
             let token = json!({"issuer": "https://login.example/t/v2.0", "audience": "api",
