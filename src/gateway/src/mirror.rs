@@ -2,6 +2,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::{ConstantBuilder, Retryable as _};
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::{CONTENT_LENGTH, HeaderName};
@@ -19,6 +20,11 @@ use crate::table::Target;
 
 /// Tells the revision that nobody waits for its answer.
 const MIRRORED: HeaderName = HeaderName::from_static("x-mlops-mirrored");
+
+/// How a copy waits for a revision that can't be reached, since nobody waits for the copy: a node's rules know a new Service
+/// only some time after its pods are ready, and that is no fault of the revision.
+const REACHED: ConstantBuilder =
+    ConstantBuilder::new().with_delay(Duration::from_millis(200)).with_max_times(25);
 
 /// The bound of copies that are under way.
 pub struct Mirrors(Arc<Semaphore>);
@@ -79,7 +85,8 @@ async fn send(target: &Target, exchange: &Exchange) -> Option<(u16, Bytes)> {
     headers.remove(CONTENT_LENGTH);
     let head =
         Head { method: asked.method.clone(), uri: crate::proxy::uri(revision, &asked.path).ok()?, headers };
-    let lease = target.port(asked.dialect)?.lease().await.ok()?;
+    let port = target.port(asked.dialect)?;
+    let lease = (|| port.lease()).retry(REACHED).await.ok()?;
     let response = lease.send(head.request(Lent::Whole(Full::new(body)))).await.ok()?;
     let (head, body) = response.into_parts();
     let body = Limited::new(body, MOST_KEPT).collect().await.ok()?;
