@@ -121,6 +121,14 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
             "should be greater than or equal to 0.001",
         ),
         (
+            json!({"scaling": {"maxReplicas": 2, "target": {"query": {"query": "up", "perReplica": 0}}}}),
+            "perReplica must be at least 0.001",
+        ),
+        (
+            json!({"auth": {"mode": "None"}, "routing": {"rateLimit": {"requestsPerSecond": 0}}}),
+            "requestsPerSecond must be at least 0.001",
+        ),
+        (
             json!({"scaling": {"maxReplicas": 2, "behavior": {"scaleUp": {"policies": [{"type": "Nodes", "value": 1, "periodSeconds": 5}]}}}}),
             "supported values: \"Pods\", \"Percent\"",
         ),

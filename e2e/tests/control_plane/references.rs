@@ -327,9 +327,8 @@ async fn settled(scene: &Scene<'_>) -> anyhow::Result<()> {
         let now = scene.victim().await?;
         same = if now == last { same + 1 } else { 0 };
         last = now;
-        tokio::time::sleep(Duration::from_millis(100)).await;
         let endpoint = scene.victim.get(&scene.victim.endpoint("churn")).await?.unwrap_or_default();
-        Ok(if same >= 10 { Ok(()) } else { Err(format!("{:?}", conditions(&endpoint))) })
+        Ok(if same >= 25 { Ok(()) } else { Err(format!("{:?}", conditions(&endpoint))) })
     })
     .await
 }

@@ -1,10 +1,11 @@
 //! Leaving without losing a request: not ready at once, answering until everyone knows, then finishing what was begun.
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::source::Source;
 use crate::state::State;
 
 /// The signals that ask the process to leave.
@@ -28,18 +29,83 @@ impl Signals {
     }
 }
 
+/// How often the source is asked while the process is leaving.
+const LOOK: Duration = Duration::from_millis(500);
+/// The longest wait for a source that does not answer.
+const LONGEST: Duration = Duration::from_mins(1);
+
 /// Drains: not ready, then still accepting for `period`, then stopping. A second signal skips the rest of the period.
-pub async fn drain(state: &Arc<State>, stop: &watch::Sender<bool>, signals: &mut Signals, period: Duration) {
+///
+/// While the API server is away, no node hears that this pod leaves, and requests go on coming: the period begins anew
+/// with each failed look at the source, for a minute at most.
+pub async fn drain(
+    state: &Arc<State>,
+    stop: &watch::Sender<bool>,
+    signals: &mut Signals,
+    period: Duration,
+    source: &Source,
+) {
     state.drain();
     tracing::info!(seconds = period.as_secs(), "draining");
     tokio::select! {
-        () = tokio::time::sleep(period) => {}
+        () = heard(period, LONGEST, LOOK, async || source.answers().await) => {}
         () = signals.next() => tracing::warn!("a second signal ends the drain"),
     }
     stop.send_replace(true);
 }
 
+/// Waits until `answers` has been true for a `period`, and at most for the `longest` time beyond it.
+async fn heard(period: Duration, longest: Duration, look: Duration, answers: impl AsyncFn() -> bool) {
+    let begun = Instant::now();
+    let mut since = begun;
+    while since.elapsed() < period && begun.elapsed() < period + longest {
+        tokio::time::sleep(look.min(period.saturating_sub(since.elapsed()))).await;
+        if !answers().await {
+            tracing::warn!("the source of routes does not answer: nobody may know yet that this pod leaves");
+            since = Instant::now();
+        }
+    }
+}
+
 /// Waits for the word to stop, or for who could give it to go away.
 pub async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    const PERIOD: Duration = Duration::from_millis(40);
+    const BRIEF: Duration = Duration::from_millis(2);
+
+    #[tokio::test]
+    async fn it_stays_until_the_source_has_answered_for_a_whole_period() {
+        let (failures, failed) = (Cell::new(10_u32), Cell::new(Instant::now()));
+        let answers = async || {
+            let left = failures.get();
+            failures.set(left.saturating_sub(1));
+            if left > 0 {
+                failed.set(Instant::now());
+            }
+            left == 0
+        };
+        heard(PERIOD, Duration::from_mins(1), BRIEF, answers).await;
+        assert_eq!(failures.get(), 0);
+        assert!(failed.get().elapsed() >= PERIOD, "{:?}", failed.get().elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_source_that_never_answers_holds_it_up_for_a_bounded_time() {
+        let (begun, longest) = (Instant::now(), Duration::from_millis(100));
+        heard(PERIOD, longest, BRIEF, async || false).await;
+        assert!(begun.elapsed() >= PERIOD + longest);
+    }
+
+    #[tokio::test]
+    async fn without_a_period_it_leaves_at_once() {
+        heard(Duration::ZERO, LONGEST, LOOK, async || false).await;
+    }
 }

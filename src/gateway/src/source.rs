@@ -25,6 +25,14 @@ pub enum Source {
 }
 
 impl Source {
+    /// Whether it can be read now; a folder always can.
+    pub async fn answers(&self) -> bool {
+        match self {
+            Self::Folder(_) => true,
+            Self::Cluster(client, namespace) => cluster::answers(client, namespace).await,
+        }
+    }
+
     /// Feeds the table for as long as the process lives. While the source is away the last table stays in force.
     pub async fn run(self, state: Arc<State>) {
         let registry = Registry::new(state);

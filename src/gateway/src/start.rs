@@ -144,12 +144,14 @@ async fn serve(arguments: Arguments) -> Result<(), String> {
         let listener = listen(address, "https").await?;
         listeners.push(tokio::spawn(connections::serve(listener, Some(config), Arc::clone(&state), stopped)));
     }
-    tokio::spawn(source(&arguments).await?.run(Arc::clone(&state)));
+    let source = source(&arguments).await?;
+    tokio::spawn(source.clone().run(Arc::clone(&state)));
 
     let sweeping = tokio::spawn(Arc::clone(&state).sweep());
     signals.next().await;
     sweeping.abort();
-    drain::drain(&state, &stop, &mut signals, Duration::from_secs(arguments.drain_seconds)).await;
+    let period = Duration::from_secs(arguments.drain_seconds);
+    drain::drain(&state, &stop, &mut signals, period, &source).await;
     for listener in listeners {
         if !listener.await.unwrap_or(false) {
             tracing::warn!("some requests did not end in time");

@@ -149,8 +149,6 @@ async fn serve(address: SocketAddr, health: Health) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Puts what the watches saw into the queue: nothing before all of them have listed, for a plan from half a world
-/// would write.
 /// Looks at Endpoints whose requests wait in the gateway for a pod, as long as they do.
 async fn wake_waited_for(gateway: Arc<Gateway>, lanes: Lanes, ready: Arc<AtomicBool>) {
     let mut look = tokio::time::interval(WAITING_PERIOD);
@@ -168,6 +166,8 @@ async fn wake_waited_for(gateway: Arc<Gateway>, lanes: Lanes, ready: Arc<AtomicB
     }
 }
 
+/// Puts what the watches saw into the queue: nothing before all of them have listed, for a plan from half a world
+/// would write.
 fn waker(lanes: Lanes, ready: Arc<AtomicBool>) -> Arc<dyn Fn(Source, Vec<Item>) + Send + Sync> {
     Arc::new(move |source, items| {
         if ready.load(Ordering::SeqCst) {

@@ -79,6 +79,25 @@ impl World {
         self.report_deployment();
     }
 
+    /// Of the pods of a revision so many answer, and one more runs into trouble.
+    pub fn trouble(&mut self, revision: &str, answering: i32, trouble: &Trouble) {
+        let of_name = self.objects.iter_mut().filter(|(kind, _)| **kind == ChildKind::Deployment);
+        let further = self.further.iter_mut().filter(|((kind, _), _)| *kind == ChildKind::Deployment);
+        let deployments = of_name.map(|(_, object)| object).chain(further.map(|(_, object)| object));
+        for deployment in deployments.filter(|it| {
+            it.body["spec"]["template"]["metadata"]["labels"][api::meta::REVISION_LABEL] == *revision
+        }) {
+            deployment.body["status"]["readyReplicas"] = json!(answering);
+            deployment.body["status"]["availableReplicas"] = json!(answering);
+            let template = &deployment.body["spec"]["template"];
+            let made = json!({"metadata": template["metadata"], "spec": template["spec"]});
+            let Ok(mut pod) = serde_json::from_value::<Pod>(made) else { continue };
+            let status = trouble.status(&pod);
+            set_status(&mut pod, &status);
+            self.pods.push(pod);
+        }
+    }
+
     /// A ready pod stops answering.
     pub fn lose_pod(&mut self) {
         if let Some(pod) = self.pods.iter_mut().find(|pod| is_ready(pod)) {

@@ -1,4 +1,5 @@
 //! `bench`: programs that measure, and print JSON and a table.
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Context as _;
@@ -47,6 +48,10 @@ pub enum Arguments {
         /// Only compare requests for a second of a processor.
         #[arg(long)]
         brief: bool,
+        /// A program to measure beside them, run as `PROGRAM LISTEN STABLE CANARY KEY`: it listens at the first address,
+        /// wants the key as a bearer token, and sends nine requests of ten to the second address, one to the third.
+        #[arg(long, value_name = "PROGRAM")]
+        peer: Option<PathBuf>,
     },
 }
 
@@ -72,12 +77,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             ];
             shell::run(Command::new(bench).args(arguments))
         }
-        Arguments::Gateway { rounds, seconds, brief } => {
+        Arguments::Gateway { rounds, seconds, brief, peer } => {
             let programs = image::binary::build(&["bench-gateway", "mlops-gateway"], true)?;
             let bench = programs.first().context("cargo built no bench")?;
             let arguments = [rounds.to_string(), seconds.to_string(), brief.to_string()];
             // The proxies get the first processor.
-            shell::run(Command::new("taskset").args(["--cpu-list", "1"]).arg(bench).args(arguments))
+            shell::run(
+                Command::new("taskset").args(["--cpu-list", "1"]).arg(bench).args(arguments).args(peer),
+            )
         }
         Arguments::ModelServer => {
             let library = python::onnxruntime_library()?;

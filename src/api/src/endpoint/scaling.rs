@@ -92,9 +92,10 @@ impl ScalingTarget {
 }
 
 /// A number of Prometheus, and how much of it one replica takes.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(inline)]
+#[x_kube(validation = Rule::new("double(self.perReplica) >= 0.001").message("perReplica must be at least 0.001"))]
 pub struct ScalingQuery {
     /// The query in PromQL; its result must be one number. `$namespace` and `$endpoint` are replaced.
     #[schemars(length(min = 1, max = 2048))]

@@ -93,9 +93,10 @@ pub struct ParentReference {
 
 /// How often one caller may call. A caller is a token's application, a key, or else an address; each replica of the
 /// gateway counts by itself.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(inline)]
+#[x_kube(validation = Rule::new("double(self.requestsPerSecond) >= 0.001").message("requestsPerSecond must be at least 0.001"))]
 pub struct RateLimit {
     /// Requests a second in the long run.
     #[schemars(range(min = 0.001, max = 1_000_000.0))]

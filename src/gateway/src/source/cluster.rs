@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::ListParams;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -19,6 +20,8 @@ pub(super) const WATCH_SECONDS: u32 = 55;
 /// The shortest and the longest wait between two tries to watch. A gateway that comes back long after the operator would
 /// go on sending requests to revisions whose pods are on their way out.
 const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+/// The longest wait for an answer of the API server to somebody who is about to leave.
+const ANSWER: Duration = Duration::from_secs(2);
 /// The most events that make one table: each table takes a moment when there are ten thousand endpoints.
 const AT_ONCE: usize = 1_024;
 
@@ -35,6 +38,14 @@ pub(super) async fn run(client: Client, namespace: &str, mut registry: Registry)
             registry.apply(changes);
         }
     }
+}
+
+/// Whether the API server answers now.
+pub(super) async fn answers(client: &Client, namespace: &str) -> bool {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let least = ListParams::default().labels(LABEL).limit(1);
+    let listed = tokio::time::timeout(ANSWER, api.list_metadata(&least)).await;
+    listed.is_ok_and(|listed| listed.is_ok())
 }
 
 /// The waits between tries, by how many have failed.

@@ -12,6 +12,7 @@ use api::{Endpoint, EndpointStatus, Reason};
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
 
+use super::rollout::action::said;
 use super::{Refusal, World};
 use crate::child::{Controller, Observed};
 use crate::digest;
@@ -219,8 +220,7 @@ fn seen(world: &World) -> Result<&Keys, Refusal> {
 
 /// What a person asks for.
 fn word(world: &World) -> Option<&str> {
-    let word = world.endpoint.metadata.annotations.as_ref()?.get(KEYS_ACTION_ANNOTATION)?;
-    word.get(..word.floor_char_boundary(WORD_LIMIT))
+    said(&world.endpoint, KEYS_ACTION_ANNOTATION, WORD_LIMIT)
 }
 
 /// Whether a person's word has been obeyed; or why it can't be.

@@ -10,6 +10,8 @@ use super::build::Speech;
 use super::build::route::RoutedRevision;
 use super::deployment::{DeploymentFacts, Presence};
 use super::http_route::Standing;
+use super::pod::Cause;
+use super::rollout::action::{WORD_LIMIT, said};
 use super::rollout::state::{Advanced, Facts, RevisionFacts, Shares, advance};
 use super::routed::Routes;
 use super::status::{self, Outcome, Scene, Verdict};
@@ -34,7 +36,6 @@ pub(super) fn plan(world: &World, valid: &Valid) -> Plan<EndpointStatus> {
     let old = world.endpoint.status.clone().unwrap_or_default();
     let old_rollout = old.rollout.clone().unwrap_or_default();
     let selected = selector_revision(world.children.get(&ChildKind::Service));
-    let annotations = world.endpoint.metadata.annotations.as_ref();
     let advanced = advance(&Facts {
         now: world.now,
         rollout: &world.endpoint.spec.rollout,
@@ -42,7 +43,7 @@ pub(super) fn plan(world: &World, valid: &Valid) -> Plan<EndpointStatus> {
         revisions: &scenery.revisions,
         selected: selected.as_deref(),
         replicas: scenery.full(&old_rollout.stable),
-        action: annotations.and_then(|it| it.get(ROLLOUT_ACTION_ANNOTATION)).map(String::as_str),
+        action: said(&world.endpoint, ROLLOUT_ACTION_ANNOTATION, WORD_LIMIT),
         evidence: world.evidence.as_ref(),
         shares: Shares::Decided(&|rollout| scenery.routes(rollout).awaited()),
         kept_by: "rollout.revisionHistoryLimit says how many are kept",
@@ -466,7 +467,11 @@ fn revision(world: &World, name: &str, seen: &Observed) -> RevisionFacts {
     let facts = DeploymentFacts::of(world, seen);
     let text = |field: &str| seen.body["metadata"][field].as_str().unwrap_or_default().to_owned();
     let pods = world.pods.iter().filter(|pod| pod.revision == name && !pod.leaving);
-    let settled = pods.filter_map(|pod| pod.cause.as_ref()).find(|cause| cause.settled);
+    // Where one pod has fetched the model, another that can't is in trouble of its own, which may pass.
+    let has_fetched = facts.available > 0;
+    let is_settled =
+        |cause: &&Cause| cause.settled && !(has_fetched && cause.reason == Reason::ModelFetchFailed);
+    let settled = pods.filter_map(|pod| pod.cause.as_ref()).find(is_settled);
     let failed = settled
         .map(|cause| format!("{} {}", cause.message.trim_end_matches('.'), cause.reason.action()))
         .or_else(|| facts.refused.as_ref().map(|it| format!("the cluster refuses the pods: {it}")))

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use plan::ChildKind;
 use plan::endpoint::rollout::evidence::{Evidence, Sample};
 use serde_json::{Value, json};
-use testkit::{EndpointFixture, World, endpoint};
+use testkit::{EndpointFixture, Trouble, World, endpoint};
 
 fn steps() -> Value {
     json!([{"mirror": 20, "hold": "5m"}, {"traffic": 10, "hold": "5m"}, {"traffic": 50, "hold": "10m"}])
@@ -184,6 +184,24 @@ fn requests_move_only_when_the_pods_for_them_answer() {
 }
 
 #[test]
+fn a_pod_that_alone_cannot_fetch_the_model_is_no_fault_of_the_revision() {
+    let trouble = |reason| Trouble::LastWord { reason, message: "no address for the host", restarts: 2 };
+    for (reason, answering, phase) in [
+        ("ModelFetchFailed", 1, RolloutPhase::Progressing),
+        ("ModelFetchFailed", 0, RolloutPhase::RolledBack),
+        ("ModelLoadFailed", 1, RolloutPhase::RolledBack),
+    ] {
+        let mut world = ready(endpoint("churn").replicas(4).canary(&json!([{"traffic": 50, "hold": "1m"}])));
+        new_model(&mut world, 2);
+        let new = world.reconcile().unwrap().status.rollout.unwrap().candidate.unwrap();
+        world.run_pods(&[]);
+        world.trouble(&new, answering, &trouble(reason));
+        world.reconcile().unwrap();
+        assert_eq!(rollout(&world).phase, phase, "{reason}, {answering} answer");
+    }
+}
+
+#[test]
 fn a_worse_candidate_loses_all_requests_at_once_and_is_not_tried_again() {
     let fixture = endpoint("churn").canary(&json!([{"traffic": 50, "hold": "5m"}]));
     let mut world = ready(fixture.analysis(&json!({"minRequests": 100, "maxErrorRate": 0.01})));
@@ -330,6 +348,22 @@ fn a_person_goes_back_only_to_what_was_stable() {
     say(&mut world, "rollback");
     settle(&mut world, &[]);
     assert_eq!(rollout(&world).stable, first, "{worse} was made later, and never proven");
+}
+
+#[test]
+fn a_word_that_the_status_has_no_room_for_is_refused_in_part() {
+    let mut world = ready(endpoint("churn").canary(&steps()));
+    let long = "ü".repeat(1_000);
+    for word in [long.clone(), format!("rollback={long}")] {
+        say(&mut world, &word);
+        settle(&mut world, &[]);
+        let status = rollout(&world);
+        let handled = status.handled_action.unwrap();
+        assert!(word.starts_with(&handled) && handled.len() > 500, "{handled}");
+        for kept in [handled, status.action_refused.unwrap()] {
+            assert!(kept.len() <= 512, "{kept}");
+        }
+    }
 }
 
 #[test]

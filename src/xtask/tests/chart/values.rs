@@ -148,7 +148,7 @@ fn gateway_cases() -> Vec<Case> {
             ),
         ),
         case("gateway.capture.secretName", "store", Adds("- secretRef:\n                name: store")),
-        case("gateway.drainSeconds", 60, Adds("terminationGracePeriodSeconds: 85\n")),
+        case("gateway.drainSeconds", 60, Adds("terminationGracePeriodSeconds: 145\n")),
         case("gateway.threads", 3, Adds("--threads=3")),
         case("gateway.keptBytes", 1_000_000, Adds("--kept-bytes=1000000\n")),
         case("gateway.traceRatio", 0.5, Adds("--trace-ratio=0.5\n")),

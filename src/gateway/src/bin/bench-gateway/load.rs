@@ -70,11 +70,21 @@ impl Connection {
     }
 }
 
-/// How many answers came in how long, and how long each took, in microseconds.
+/// A tenth of a second: so short that a machine that is away for some milliseconds now and then is there in most.
+const WINDOW: f64 = 0.1;
+
+/// How many answers came in how long, and how long each took.
 pub(crate) struct Taken {
     pub(crate) answers: usize,
     pub(crate) time: Duration,
-    micros: Vec<u32>,
+    calls: Vec<Call>,
+}
+
+/// The window in which a request came, and the microseconds until its answer.
+#[derive(Clone, Copy)]
+struct Call {
+    window: u32,
+    micros: u32,
 }
 
 impl Taken {
@@ -82,14 +92,23 @@ impl Taken {
         self.answers as f64 / self.time.as_secs_f64()
     }
 
-    /// The time below which such a share of the answers came.
-    pub(crate) fn quantile(&mut self, share: f64) -> f64 {
-        self.micros.sort_unstable();
-        let place = (self.micros.len() as f64 * share) as usize;
-        self.micros
-            .get(place.min(self.micros.len().saturating_sub(1)))
-            .map_or(0.0, |micros| f64::from(*micros))
+    /// The microseconds below which such a share of the answers came.
+    pub(crate) fn quantile(&self, share: f64) -> f64 {
+        quantile(self.calls.iter().map(|call| call.micros).collect(), share)
     }
+
+    /// The same in each tenth of a second.
+    pub(crate) fn quantiles(&self, share: f64) -> Vec<f64> {
+        let windows = self.calls.iter().map(|call| call.window).max().map_or(0, |last| last + 1);
+        let of = |window| self.calls.iter().filter(move |call| call.window == window).map(|call| call.micros);
+        (0..windows).map(|window| quantile(of(window).collect(), share)).collect()
+    }
+}
+
+fn quantile(mut micros: Vec<u32>, share: f64) -> f64 {
+    micros.sort_unstable();
+    let place = (micros.len() as f64 * share) as usize;
+    micros.get(place.min(micros.len().saturating_sub(1))).map_or(0.0, |micros| f64::from(*micros))
 }
 
 /// Connections that each ask as soon as they are answered.
@@ -132,7 +151,7 @@ pub(crate) async fn closed(target: &Target, connections: usize, time: Duration) 
         }
     });
     let answers = answers.await?;
-    Ok(Taken { answers, time: begun.elapsed(), micros: Vec::new() })
+    Ok(Taken { answers, time: begun.elapsed(), calls: Vec::new() })
 }
 
 /// Requests at moments that do not depend on the answers; times count from those moments, so that a stall is seen by
@@ -150,7 +169,7 @@ async fn arrivals(target: &Target, per_second: f64, time: Duration) -> Result<Ta
     let free = Rc::new(Semaphore::new(idle.len()));
     let idle = Rc::new(RefCell::new(idle));
     let (mut random, mut calls) = (fastrand::Rng::with_seed(7), JoinSet::new());
-    let (begun, mut due, mut micros) = (Instant::now(), 0.0, Vec::new());
+    let (begun, mut due, mut taken) = (Instant::now(), 0.0, Vec::new());
     while due < time.as_secs_f64() {
         // Arrivals of independent callers: the times between them are exponential.
         due += -(1.0 - random.f64()).ln() / per_second;
@@ -159,22 +178,22 @@ async fn arrivals(target: &Target, per_second: f64, time: Duration) -> Result<Ta
             // A timer would be a millisecond late; this core has nothing else to do.
             tokio::task::yield_now().await;
             while let Some(call) = calls.try_join_next() {
-                micros.push(call??);
+                taken.push(call??);
             }
         }
-        let (idle, free) = (Rc::clone(&idle), Rc::clone(&free));
+        let (idle, free, window) = (Rc::clone(&idle), Rc::clone(&free), (due / WINDOW) as u32);
         calls.spawn_local(async move {
             // Who finds no free connection waits for one, and that counts.
             let _permit = free.acquire().await?;
             let mut connection = idle.borrow_mut().pop().ok_or("no idle connection")?;
             connection.call().await?;
-            let taken = moment.elapsed().as_micros() as u32;
+            let micros = moment.elapsed().as_micros() as u32;
             idle.borrow_mut().push(connection);
-            Ok::<_, Failure>(taken)
+            Ok::<_, Failure>(Call { window, micros })
         });
     }
     while let Some(call) = calls.join_next().await {
-        micros.push(call??);
+        taken.push(call??);
     }
-    Ok(Taken { answers: micros.len(), time: begun.elapsed(), micros })
+    Ok(Taken { answers: taken.len(), time: begun.elapsed(), calls: taken })
 }

@@ -77,7 +77,8 @@ impl Proxy {
     }
 }
 
-fn pinned(program: impl AsRef<std::ffi::OsStr>) -> Command {
+/// A program on the processor of the proxies.
+pub(crate) fn pinned(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("taskset");
     command.args(["--cpu-list", PROCESSOR]).arg(program);
     command
@@ -147,6 +148,14 @@ impl Scene {
             pinned("/usr/sbin/nginx").arg("-c").arg(path).arg("-p").arg(folder),
         )
         .await
+    }
+
+    /// A program of whoever measures.
+    pub(crate) async fn peer(&self, program: &str) -> Result<Proxy, Failure> {
+        let address = port()?;
+        let mut command = pinned(program);
+        command.args([address, self.stable, self.canary].map(|address| address.to_string())).arg(KEY);
+        Proxy::start("peer", Target::new(address, "/score"), None, &mut command).await
     }
 
     /// Ours, with more in its document.

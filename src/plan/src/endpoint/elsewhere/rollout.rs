@@ -16,6 +16,7 @@ use crate::azure::Outcome;
 use crate::condition::{self, Statement, find};
 use crate::endpoint::azure::traffic::kept_for;
 use crate::endpoint::model_uri;
+use crate::endpoint::rollout::action::{WORD_LIMIT, said};
 use crate::endpoint::rollout::state::{Advanced, Facts, RevisionFacts, Shares, advance};
 use crate::endpoint::story;
 use crate::step::{EventType, Next, Plan, Step};
@@ -146,7 +147,6 @@ struct Scene<'a> {
 
 impl Scene<'_> {
     fn advance(&self, old: &RolloutStatus) -> Advanced {
-        let annotations = self.world.endpoint.metadata.annotations.as_ref();
         advance(&Facts {
             now: self.world.now,
             rollout: &self.world.endpoint.spec.rollout,
@@ -154,7 +154,7 @@ impl Scene<'_> {
             revisions: &self.revisions,
             selected: self.facts.most(),
             replicas: 1,
-            action: annotations.and_then(|it| it.get(ROLLOUT_ACTION_ANNOTATION)).map(String::as_str),
+            action: said(&self.world.endpoint, ROLLOUT_ACTION_ANNOTATION, WORD_LIMIT),
             evidence: self.world.evidence.as_ref(),
             shares: Shares::Seen(self.shares(old)),
             kept_by: "in Azure, a deployment from before is kept for rollout.scaleDownDelaySeconds: change the spec back, and it is made anew",

@@ -1,5 +1,20 @@
 //! What a person says about a rollout, from the annotation that holds it.
 
+use api::Endpoint;
+
+/// The most bytes of a word about a rollout that are read: so many the status keeps.
+pub(in crate::endpoint) const WORD_LIMIT: usize = 512;
+
+/// What a person says in an annotation, cut where the status that repeats it would have no room.
+pub(in crate::endpoint) fn said<'e>(
+    endpoint: &'e Endpoint,
+    annotation: &str,
+    limit: usize,
+) -> Option<&'e str> {
+    let word = endpoint.metadata.annotations.as_ref()?.get(annotation)?;
+    word.get(..word.floor_char_boundary(limit))
+}
+
 /// What a person says about a rollout.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Action {

@@ -12,7 +12,7 @@ use api::endpoint::{
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::action::Action;
+use super::action::{Action, WORD_LIMIT};
 use super::evidence::Evidence;
 use super::judge::{self, Measures, Verdict};
 use crate::step::{Event, EventType, Next};
@@ -159,7 +159,8 @@ impl Walk<'_> {
             Ok(action) => self.act(&action).err(),
             Err(message) => Some(message),
         };
-        self.status.action_refused.clone_from(&refused);
+        let kept = refused.as_deref().and_then(|it| it.get(..it.floor_char_boundary(WORD_LIMIT)));
+        self.status.action_refused = kept.map(str::to_owned);
         match refused {
             None => self.tell(EventType::Normal, Reason::ActionTaken, format!("a person asked for: {text}")),
             Some(message) => {
