@@ -301,6 +301,9 @@ impl ControlPlane {
             let certificates = self.file("certificates");
             let mut command = self.controller(CONTROLLER_MANAGER, &self.tools.kube_controller_manager());
             command.arg("--use-service-account-credentials=true").arg("--concurrent-deployment-syncs=10");
+            // After a restart of the API server, its view lags for a minute on a busy machine: it would take the only node
+            // for gone, and every Service for one without pods.
+            command.arg("--node-monitor-grace-period=10m");
             for (flag, file) in [
                 ("root-ca-file", "ca.crt"),
                 ("cluster-signing-cert-file", "ca.crt"),
