@@ -10,11 +10,13 @@ use kube::CustomResourceExt as _;
 /// which has no status yet, for a finished one.
 pub fn crds() -> Vec<CustomResourceDefinition> {
     [
+        crate::Approval::crd(),
         crate::Compute::crd(),
         crate::DataAsset::crd(),
         crate::Endpoint::crd(),
         crate::MLWorkspace::crd(),
         crate::Model::crd(),
+        crate::ModelPromotion::crd(),
         crate::ModelRegistry::crd(),
         crate::ServingRuntime::crd(),
     ]

@@ -260,9 +260,11 @@ pub struct ModelReference {
 }
 
 /// Names a Model and one of its versions.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(inline)]
+#[x_kube(validation = Rule::new("!has(self.version) || !has(self.stage)")
+    .message("modelRef names a version or follows a stage: remove one of version and stage"))]
 pub struct RegisteredModel {
     /// The name of a Model of this namespace.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
@@ -271,6 +273,10 @@ pub struct RegisteredModel {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 30), regex(pattern = r"^[a-zA-Z0-9][-a-zA-Z0-9._]*$"))]
     pub version: Option<String>,
+    /// A stage: the Endpoint follows the version that ModelPromotions bring there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub stage: Option<String>,
 }
 
 /// Names a ServingRuntime.

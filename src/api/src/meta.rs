@@ -30,6 +30,10 @@ pub const ROLLOUT_ACTION_ANNOTATION: &str = "mlops-operator.dev/rollout-action";
 /// obeyed.
 pub const KEYS_ACTION_ANNOTATION: &str = "mlops-operator.dev/keys-action";
 
+/// The annotation on a ModelPromotion by which a person ends it: `abort`, and behind an `@` anything that makes it differ
+/// from the last one.
+pub const PROMOTION_ACTION_ANNOTATION: &str = "mlops-operator.dev/promotion-action";
+
 /// The types of conditions.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum ConditionType {
@@ -43,18 +47,21 @@ pub enum ConditionType {
     Serving,
     /// The number of pods is left as it is, although scaling asks for more or less. Present only while true.
     ScalingHeld,
+    /// People must vote before it goes on. Present only while true; waiting is no failure.
+    ApprovalRequired,
     /// Azure answers. Its transition time says since when it does or does not.
     AzureReachable,
 }
 
 impl ConditionType {
     /// Every type of condition, in the order in which a status lists them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Ready,
         Self::Reconciling,
         Self::Stalled,
         Self::Serving,
         Self::ScalingHeld,
+        Self::ApprovalRequired,
         Self::AzureReachable,
     ];
 
@@ -66,6 +73,7 @@ impl ConditionType {
             Self::Stalled => "Stalled",
             Self::Serving => "Serving",
             Self::ScalingHeld => "ScalingHeld",
+            Self::ApprovalRequired => "ApprovalRequired",
             Self::AzureReachable => "AzureReachable",
         }
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::duplicated_attributes, reason = "several columns share a type")]
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use crate::meta::ModelFormat;
 
 /// A registered model of a workspace or registry, with its versions and what they depend on.
 ///
-/// The place, format and content of a version can't be changed once it exists: something new needs a new version.
+/// Without a workspace or registry it is known to this cluster alone, and nothing is done in Azure. The place, format and content of a version can't be changed once it exists: something new needs a new version.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[kube(
     group = "mlops-operator.dev",
@@ -22,7 +23,7 @@ use crate::meta::ModelFormat;
     shortname = "mlm",
     category = "mlops",
     namespaced,
-    status = "AzureStatus",
+    status = "ModelStatus",
     derive = "PartialEq",
     doc = "A registered model with its versions and what they depend on.",
     printcolumn(
@@ -48,8 +49,12 @@ use crate::meta::ModelFormat;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.workspaceRef) != has(self.registryRef)")
-        .message("a Model belongs to one place: set either workspaceRef or registryRef"),
+    validation = Rule::new("!has(self.workspaceRef) || !has(self.registryRef)")
+        .message("a Model belongs to one place: set either workspaceRef or registryRef, or neither when this cluster fetches its versions itself"),
+    validation = Rule::new("has(self.workspaceRef) || has(self.registryRef) || !has(self.versions) || self.versions.all(it, it.uri.matches('^(https?|pvc|az|abfss)://'))")
+        .message("without workspaceRef and registryRef, uri in versions must be what pods can fetch: https://, http://, pvc://, az:// or abfss://"),
+    validation = Rule::new("!(has(self.workspaceRef) || has(self.registryRef)) || !has(self.versions) || self.versions.all(it, it.uri.matches('^(azureml://|runs:/|https://)'))")
+        .message("uri in versions must be azureml://datastores/STORE/paths/PATH, azureml://jobs/JOB/outputs/OUTPUT/paths/PATH, runs:/RUN/PATH or an https:// address"),
     validation = Rule::new("has(self.workspaceRef) == has(oldSelf.workspaceRef) && (!has(self.workspaceRef) || self.workspaceRef == oldSelf.workspaceRef) && has(self.registryRef) == has(oldSelf.registryRef) && (!has(self.registryRef) || self.registryRef == oldSelf.registryRef) && (has(self.name) ? self.name : '') == (has(oldSelf.name) ? oldSelf.name : '')")
         .message("workspaceRef, registryRef and name can't be changed: make another Model")
 )]
@@ -85,6 +90,38 @@ pub struct ModelSpec {
     pub versions: Vec<ModelVersion>,
 }
 
+/// What the operator saw in Azure and did there, and which version each stage runs.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelStatus {
+    /// What every kind in Azure tells.
+    #[serde(flatten)]
+    pub azure: AzureStatus,
+    /// Which version each stage runs. ModelPromotions move it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub stages: Vec<ModelStage>,
+}
+
+/// The version that a stage runs.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct ModelStage {
+    /// The stage.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// The version. None when the first one went back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 30))]
+    pub version: Option<String>,
+    /// The ModelPromotion that brought it.
+    #[schemars(length(max = 253))]
+    pub promotion: String,
+    /// Since when.
+    pub since: Time,
+}
+
 /// One version of a model.
 #[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -94,11 +131,12 @@ pub struct ModelVersion {
     #[schemars(length(min = 1, max = 30), regex(pattern = r"^[a-zA-Z0-9][-a-zA-Z0-9._]*$"))]
     pub version: String,
     /// Where the model lies: `azureml://datastores/STORE/paths/PATH`, `azureml://jobs/JOB/outputs/OUTPUT/paths/PATH`,
-    /// `runs:/RUN/PATH`, or the `https://` address of a blob.
+    /// `runs:/RUN/PATH`, or the `https://` address of a blob. Of a model without workspace and registry, what pods can
+    /// fetch: `https://…`, `http://…`, `pvc://CLAIM/PATH`, `az://CONTAINER/PATH` or `abfss://…`.
     #[schemars(length(min = 1, max = 2048))]
-    #[x_kube(validation = Rule::new("self.matches('^(azureml://|runs:/|https://)[^\\\\s@]+$')")
+    #[x_kube(validation = Rule::new("self.matches('^(azureml://|runs:/|https?://|pvc://|az://|abfss://[^@]+@)[^\\\\s@]+$')")
         .message("uri must be azureml://datastores/STORE/paths/PATH, azureml://jobs/JOB/outputs/OUTPUT/paths/PATH, runs:/RUN/PATH or an https:// address without a user name"),
-        validation = Rule::new("!self.startsWith('https://') || !self.contains('?')")
+        validation = Rule::new("!self.startsWith('http') || !self.contains('?')")
         .message("uri must not carry a query, because a signature in it would be stored for everybody to read"))]
     pub uri: String,
     /// The format. ONNX and other single files are `custom_model` in Azure.

@@ -33,6 +33,32 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// A stage waits for people's votes.
+    ApprovalRequired => "Look at it with kubectl mlops promotion NAME, then approve or reject it.",
+    /// A promotion waits for another one of the same model.
+    Queued => "",
+    /// A stage has got a version, and its Endpoints roll it out.
+    Releasing => "",
+    /// A version runs in a stage for a while before the next one begins.
+    Soaking => "",
+    /// Every stage of a promotion is done.
+    Succeeded => "",
+    /// A stage could not run the version, and has the one from before.
+    StageFailed => "Read the message, mend the version, and promote another one.",
+    /// Somebody voted against a promotion.
+    VoteRejected => "Read the reason of the vote.",
+    /// The votes on a promotion did not come in time.
+    VoteExpired => "Make another ModelPromotion.",
+    /// Somebody ended a promotion.
+    Aborted => "",
+    /// A newer promotion of the same model took the place of this one.
+    Superseded => "",
+    /// A part of the version changed while it was promoted.
+    BundleChanged => "Make another ModelPromotion, of a version whose parts stay.",
+    /// A vote counts.
+    Counted => "",
+    /// A vote does not count.
+    Void => "Read the message; delete the vote, and vote again if you still may.",
     /// Everything is as the spec says.
     Ready => "",
     /// The object is valid and can be used.

@@ -25,6 +25,8 @@ pub(crate) struct Decision {
     pub(crate) azure_at: &'static str,
     /// What kept the plan from being made.
     pub(crate) failure: Option<Failure>,
+    /// Whether the objects that name it must look again.
+    pub(crate) tells: bool,
 }
 
 impl Decision {
@@ -57,6 +59,7 @@ impl Decision {
             session: None,
             azure_at: "",
             failure: None,
+            tells: false,
         }
     }
 

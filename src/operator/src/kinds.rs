@@ -1,5 +1,7 @@
 //! The table of kinds that are reconciled: a further kind is a further line.
-use api::{Compute, DataAsset, Endpoint, MLWorkspace, Model, ModelRegistry, ServingRuntime};
+use api::{
+    Approval, Compute, DataAsset, Endpoint, MLWorkspace, Model, ModelPromotion, ModelRegistry, ServingRuntime,
+};
 use futures::future::BoxFuture;
 use kube::api::ApiResource;
 use plan::azure::AzureKind;
@@ -37,7 +39,7 @@ const fn azure(primary: Primary, name: &'static str, resource: fn() -> ApiResour
 }
 
 /// Every kind that is reconciled.
-pub(crate) const KINDS: [Kind; 7] = [
+pub(crate) const KINDS: [Kind; 9] = [
     Kind {
         primary: Primary::Endpoint,
         name: "endpoint",
@@ -53,7 +55,26 @@ pub(crate) const KINDS: [Kind; 7] = [
     azure(Primary::MlWorkspace, "mlworkspace", || ApiResource::erase::<MLWorkspace>(&())),
     azure(Primary::Compute, "compute", || ApiResource::erase::<Compute>(&())),
     azure(Primary::DataAsset, "dataasset", || ApiResource::erase::<DataAsset>(&())),
-    azure(Primary::Model, "model", || ApiResource::erase::<Model>(&())),
+    Kind {
+        primary: Primary::Model,
+        name: "model",
+        resource: || ApiResource::erase::<Model>(&()),
+        decide: |context, kind, name, fresh| Box::pin(observe::model::decide(context, kind, name, fresh)),
+    },
+    Kind {
+        primary: Primary::ModelPromotion,
+        name: "modelpromotion",
+        resource: || ApiResource::erase::<ModelPromotion>(&()),
+        decide: |context, _, name, _| Box::pin(async { observe::model_promotion::decide(context, name) }),
+    },
+    Kind {
+        primary: Primary::Approval,
+        name: "approval",
+        resource: || ApiResource::erase::<Approval>(&()),
+        decide: |context, _, name, _| {
+            Box::pin(async { observe::model_promotion::decide_approval(context, name) })
+        },
+    },
     azure(Primary::ModelRegistry, "modelregistry", || ApiResource::erase::<ModelRegistry>(&())),
 ];
 

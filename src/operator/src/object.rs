@@ -21,6 +21,10 @@ pub(crate) enum Primary {
     Model,
     /// `ModelRegistry`.
     ModelRegistry,
+    /// `ModelPromotion`.
+    ModelPromotion,
+    /// `Approval`.
+    Approval,
 }
 
 /// The workers that an object is for: calls to Azure may wait long, and must not hold up what runs on the cluster.
@@ -30,6 +34,13 @@ pub(crate) enum Lane {
     Cluster,
     /// Azure is called.
     Azure,
+}
+
+impl Primary {
+    /// Whether what an object of the kind names must look again whenever the object changes.
+    pub(crate) const fn tells(self) -> bool {
+        matches!(self, Self::ModelPromotion | Self::Approval)
+    }
 }
 
 /// The kinds of objects that fields of a spec name, by the field.
@@ -47,7 +58,16 @@ pub(crate) fn references(namespace: &str, spec: &Value) -> Vec<Item> {
     let named = places.iter().flat_map(|place| {
         REFERENCES.iter().filter_map(|(field, primary)| Some((*primary, place[field]["name"].as_str()?)))
     });
-    named.map(|(primary, name)| Item { primary, object: ObjectName::new(namespace, name) }).collect()
+    // An Approval names its promotion, and a promotion its Model.
+    let told = [
+        (Primary::ModelPromotion, spec["promotion"].as_str()),
+        (Primary::Model, spec["model"]["name"].as_str()),
+    ];
+    let told = told.into_iter().filter_map(|(primary, name)| Some((primary, name?)));
+    named
+        .chain(told)
+        .map(|(primary, name)| Item { primary, object: ObjectName::new(namespace, name) })
+        .collect()
 }
 
 /// The namespace and name of an object.

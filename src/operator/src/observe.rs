@@ -3,4 +3,6 @@
 pub(crate) mod azure;
 pub(crate) mod endpoint;
 mod keys;
+pub(crate) mod model;
+pub(crate) mod model_promotion;
 pub(crate) mod serving_runtime;

@@ -318,7 +318,9 @@ impl Loop {
         steps: usize,
     ) -> Outcome {
         let reported = self.reporter.report(kind.primary, &(kind.resource)(), decision).await;
-        if reported.is_ok() && decision.is_ready() && !decision.was_ready() {
+        if reported.is_ok() && decision.tells {
+            (self.wake)(self.context.store.told_by(item));
+        } else if reported.is_ok() && decision.is_ready() && !decision.was_ready() {
             (self.wake)(self.context.store.dependents(item));
         }
         // News that came with the answer is not told again by the watch.

@@ -150,7 +150,8 @@ pub(crate) fn is_own(metadata: &ObjectMeta) -> bool {
     })
 }
 
-/// Whether an Endpoint has to do with Azure: by where it runs, by its model, or by what it left there.
+/// Whether an Endpoint or Model has to do with Azure: by where it runs or is registered, by its model, or by what it left
+/// there.
 fn lane_of(endpoint: &Object) -> Lane {
     let is_cluster = matches!(endpoint.spec["target"]["type"].as_str(), None | Some("Kubernetes"));
     let model = &endpoint.spec["model"];
@@ -159,14 +160,16 @@ fn lane_of(endpoint: &Object) -> Lane {
             || !model["modelRef"].is_null();
     let finalizers = endpoint.metadata.finalizers.as_deref().unwrap_or_default();
     let left = finalizers.iter().any(|finalizer| finalizer == api::azure::FINALIZER);
-    if is_cluster && !in_azure && !left { Lane::Cluster } else { Lane::Azure }
+    // Where a Model is registered.
+    let is_registered = !endpoint.spec["workspaceRef"].is_null() || !endpoint.spec["registryRef"].is_null();
+    if is_cluster && !in_azure && !left && !is_registered { Lane::Cluster } else { Lane::Azure }
 }
 
 /// Whether the objects of a source have nothing but resources in Azure.
 fn is_in_azure_alone(source: Source) -> bool {
     let Source::Primary(primary) = source else { return false };
     match primary {
-        Primary::Endpoint | Primary::ServingRuntime => false,
+        Primary::Endpoint | Primary::ServingRuntime | Primary::ModelPromotion | Primary::Approval => false,
         Primary::MlWorkspace
         | Primary::Compute
         | Primary::DataAsset
@@ -255,6 +258,7 @@ impl Store {
         let touched = tables.clock;
         let key = (source, sight.name.clone());
         let (version, name, endpoint) = (sight.version, sight.name.clone(), sight.endpoint.clone());
+        let told = told(source, &sight);
         if let Some(entry) = tables.objects.get_mut(&key) {
             entry.touched = touched;
             if entry.sight.version >= version && version > 0 {
@@ -299,7 +303,9 @@ impl Store {
             tables.link(source, &sight);
             tables.objects.insert(key, Entry { sight, touched });
         }
-        self.concerned(&tables, source, &name, endpoint)
+        let mut items = self.concerned(&tables, source, &name, endpoint);
+        items.extend(told);
+        items
     }
 
     /// Takes in what an own write of a status was answered; whether it tells of what somebody else did meanwhile. The
@@ -400,19 +406,28 @@ impl Store {
         self.tables().dependents.get(item).into_iter().flatten().cloned().collect()
     }
 
+    /// The objects that must look again because an object has news: those that name it and, where its kind tells them,
+    /// those that it names.
+    pub(crate) fn told_by(&self, item: &Item) -> Vec<Item> {
+        let mut items = self.dependents(item);
+        let source = Source::Primary(item.primary);
+        if let Some(entry) = self.tables().objects.get(&(source, item.object.clone())) {
+            items.extend(told(source, &entry.sight));
+        }
+        items
+    }
+
     /// The workers that an object is for.
     pub(crate) fn lane(&self, item: &Item) -> Lane {
         match item.primary {
-            Primary::ServingRuntime => Lane::Cluster,
-            Primary::Endpoint => {
+            Primary::ServingRuntime | Primary::ModelPromotion | Primary::Approval => Lane::Cluster,
+            Primary::Endpoint | Primary::Model => {
                 let key = (Source::Primary(item.primary), item.object.clone());
                 self.tables().objects.get(&key).map_or(Lane::Cluster, |entry| entry.sight.lane)
             }
-            Primary::MlWorkspace
-            | Primary::Compute
-            | Primary::DataAsset
-            | Primary::Model
-            | Primary::ModelRegistry => Lane::Azure,
+            Primary::MlWorkspace | Primary::Compute | Primary::DataAsset | Primary::ModelRegistry => {
+                Lane::Azure
+            }
         }
     }
 
@@ -466,7 +481,10 @@ impl Store {
             }
             _ => {}
         }
-        self.concerned(tables, *source, name, entry.sight.endpoint)
+        let told = told(*source, &entry.sight);
+        let mut items = self.concerned(tables, *source, name, entry.sight.endpoint);
+        items.extend(told);
+        items
     }
 
     /// What must be reconciled because an object changed.
@@ -506,6 +524,14 @@ impl Store {
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The objects that an object names and that must look again when it changes.
+fn told(source: Source, sight: &Sight) -> Vec<Item> {
+    match source {
+        Source::Primary(primary) if primary.tells() => sight.references.to_vec(),
+        _ => Vec::new(),
     }
 }
 

@@ -1,18 +1,48 @@
 //! What a Model wants in Azure: a container, and versions after the environments and code that they depend on.
 mod dependency;
+mod stages;
 
-use api::meta::ModelFormat;
+use api::azure::AzureStatus;
+use api::meta::{ConditionType, ModelFormat};
 use api::model::ModelVersion;
-use api::{Model, Reason};
+use api::{Model, ModelStatus, Reason};
 use arm::ResourceId;
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use self::dependency::Dependencies;
+pub use self::stages::stages;
 use crate::azure::reference::{id, of_group, read, ready, workspace};
 use crate::azure::{Compiled, Facts, Output, Read, Refusal, Sight, Wanted};
+use crate::condition::{self, Statement};
+use crate::step::{Next, Plan};
 
 /// The property that keeps the digest of a version.
 const DIGEST: &str = "mlops-operator-digest";
+
+/// Whether a Model is known to this cluster alone: it names no workspace and no registry, and has left nothing in Azure.
+pub fn is_alone(object: &Value) -> bool {
+    let spec = &object["spec"];
+    let finalizers = object["metadata"]["finalizers"].as_array().into_iter().flatten();
+    spec["workspaceRef"].is_null()
+        && spec["registryRef"].is_null()
+        && !finalizers.into_iter().any(|it| it == api::azure::FINALIZER)
+}
+
+/// Decides what to say about a Model that is known to this cluster alone: nothing has to be done for it.
+pub fn alone(now: Timestamp, model: &Model) -> Plan<ModelStatus> {
+    let old = model.status.clone().unwrap_or_default();
+    let versions: Vec<&str> = model.spec.versions.iter().map(|it| it.version.as_str()).collect();
+    let message = match versions.as_slice() {
+        [] => "it lists no version yet".to_owned(),
+        versions => format!("endpoints and promotions can use {}", versions.join(", ")),
+    };
+    let statements = [Statement::new(ConditionType::Ready, true, Reason::Accepted, message)];
+    let generation = model.metadata.generation;
+    let conditions = condition::merge(&old.azure.conditions, &statements, generation, now);
+    let azure = AzureStatus { observed_generation: generation, conditions, ..AzureStatus::default() };
+    Plan { steps: Vec::new(), status: ModelStatus { azure, ..old }, events: Vec::new(), next: Next::OnChange }
+}
 
 /// Says what a Model wants in Azure.
 pub(crate) fn compile(object: &Value, facts: &Facts) -> Result<Compiled, Refusal> {

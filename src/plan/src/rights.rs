@@ -32,6 +32,10 @@ pub fn rights() -> Vec<Right> {
         own("endpoints", &["list", "patch", "watch"][..], "to see what is wanted, and to set the finalizer"),
         own("endpoints/status", &["patch"], "to report"),
         own("servingruntimes", &["list", "watch"], "to see how formats are served"),
+        own("modelpromotions", &["list", "watch"], "to see which versions are promoted"),
+        own("modelpromotions/status", &["patch"], "to report"),
+        own("approvals", &["list", "watch"], "to count votes"),
+        own("approvals/status", &["patch"], "to report"),
         own("servingruntimes/status", &["patch"], "to report"),
     ];
     for (plural, status) in AZURE_KINDS {

@@ -83,6 +83,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn outputs(root: &Path) -> anyhow::Result<Vec<Output>> {
     let kinds = crds::all()?;
     let mut outputs = crds::outputs(&kinds)?;
+    outputs.extend(crds::policies()?);
     outputs.push(reference::output(&kinds));
     outputs.push(rbac::output(&kinds));
     let samples = samples::outputs(root, &kinds)?;

@@ -52,9 +52,10 @@ pub fn is_registered(spec: &EndpointSpec) -> bool {
 /// The model as people read it, without the query of an address: a signature there gives access, and terminals are shared.
 pub fn display(model: &ModelReference) -> String {
     match &model.model_ref {
-        Some(reference) => match &reference.version {
-            Some(version) => format!("{}:{version}", reference.name),
-            None => reference.name.clone(),
+        Some(reference) => match (&reference.version, &reference.stage) {
+            (Some(version), _) => format!("{}:{version}", reference.name),
+            (None, Some(stage)) => format!("{} ({stage})", reference.name),
+            (None, None) => reference.name.clone(),
         },
         None => model.uri.split(['?', '#']).next().unwrap_or_default().to_owned(),
     }
@@ -67,6 +68,9 @@ pub fn resolve(object: &Value, facts: &Facts) -> Result<Resolution, Refusal> {
     if !is_registered(&endpoint.spec) {
         return Ok(Resolution::default());
     }
+    if let Some(model) = alone(&endpoint.spec.model, facts)? {
+        return Ok(Resolution { reads: Vec::new(), model: Some(model) });
+    }
     let place = place(&endpoint.spec, facts)?;
     let source = place.source();
     let known = endpoint.status.and_then(|status| status.resolved_model);
@@ -74,6 +78,26 @@ pub fn resolve(object: &Value, facts: &Facts) -> Result<Resolution, Refusal> {
         return Ok(Resolution { reads: Vec::new(), model: Some(known) });
     }
     Search { facts, source }.find(place)
+}
+
+/// Where a version lies of a Model that is known to this cluster alone.
+fn alone(model: &ModelReference, facts: &Facts) -> Result<Option<ResolvedModel>, Refusal> {
+    let Some(reference) = &model.model_ref else { return Ok(None) };
+    let Some(object) = facts.objects.find("Model", &reference.name).filter(crate::model::is_alone) else {
+        return Ok(None);
+    };
+    let version = chosen(&object, model)?;
+    let entry = listed(&object).find(|entry| entry["version"] == version.as_str()).ok_or_else(|| {
+        let message =
+            format!("Model {} lists no version {version}: add it to its spec.versions", reference.name);
+        refuse(Reason::DependencyNotReady, message)
+    })?;
+    let text = |field: &str| entry[field].as_str().map(str::to_owned);
+    Ok(Some(ResolvedModel {
+        source: format!("models/{}/versions/{version}", reference.name),
+        url: text("uri").unwrap_or_default(),
+        digest: text("digest"),
+    }))
 }
 
 fn refuse(reason: Reason, message: String) -> Refusal {
@@ -274,7 +298,13 @@ fn model_object(name: &str, facts: &Facts) -> Result<(Value, ResourceId), Refusa
     let spec = &object["spec"];
     let place = match (spec["workspaceRef"]["name"].as_str(), spec["registryRef"]["name"].as_str()) {
         (Some(reference), _) => workspace(facts, reference)?.id,
-        (None, reference) => registry(reference.unwrap_or_default(), facts)?,
+        (None, Some(reference)) => registry(reference, facts)?,
+        (None, None) => {
+            let message = format!(
+                "Model {name} is known to this cluster alone: for a target in Azure, set its workspaceRef or registryRef"
+            );
+            return Err(refuse(Reason::Invalid, message));
+        }
     };
     let main = id(place.child("models", spec["name"].as_str().unwrap_or(name)))?;
     Ok((object, main))
@@ -286,18 +316,9 @@ fn registry(name: &str, facts: &Facts) -> Result<ResourceId, Refusal> {
 
 /// The version that is meant: the one that is named, else the one that the Model stands for.
 fn version(object: &Value, model: &ModelReference, facts: &Facts) -> Result<String, Refusal> {
-    let reference = model.model_ref.as_ref();
-    let name = reference.map(|it| it.name.as_str()).unwrap_or_default();
-    let listed = object["spec"]["versions"].as_array().cloned().unwrap_or_default();
-    let last = || listed.last().and_then(|entry| entry["version"].as_str());
-    let latest = || object["status"]["outputs"]["latestVersion"].as_str();
-    let version = reference.and_then(|it| it.version.as_deref()).or_else(latest).or_else(last);
-    let Some(version) = version else {
-        let message =
-            format!("Model {name} has no version yet: register one, or set spec.model.modelRef.version");
-        return Err(refuse(Reason::DependencyNotReady, message));
-    };
-    let is_listed = listed.iter().any(|entry| entry["version"] == version);
+    let name = model.model_ref.as_ref().map(|it| it.name.as_str()).unwrap_or_default();
+    let version = chosen(object, model)?;
+    let is_listed = listed(object).any(|entry| entry["version"] == version);
     let end = format!("/versions/{version}").to_ascii_lowercase();
     let exists = object["status"]["resources"].as_array().into_iter().flatten().any(|resource| {
         let id = resource["id"].as_str().unwrap_or_default().to_ascii_lowercase();
@@ -309,7 +330,34 @@ fn version(object: &Value, model: &ModelReference, facts: &Facts) -> Result<Stri
         let message = format!("version {version} of Model {name} is not registered yet");
         return Err(refuse(Reason::DependencyNotReady, message));
     }
-    Ok(version.to_owned())
+    Ok(version)
+}
+
+/// The versions that a Model lists.
+fn listed(object: &Value) -> impl Iterator<Item = &Value> {
+    object["spec"]["versions"].as_array().into_iter().flatten()
+}
+
+/// The version that is named, or that the stage runs which is followed, or the one that the Model stands for.
+fn chosen(object: &Value, model: &ModelReference) -> Result<String, Refusal> {
+    let reference = model.model_ref.as_ref();
+    let name = reference.map(|it| it.name.as_str()).unwrap_or_default();
+    if let Some(stage) = reference.and_then(|it| it.stage.as_deref()) {
+        let mut stages = object["status"]["stages"].as_array().into_iter().flatten();
+        let version = stages.find(|it| it["name"] == stage).and_then(|it| it["version"].as_str());
+        return version.map(str::to_owned).ok_or_else(|| {
+            let message = format!("no version of Model {name} has come to stage {stage} yet: promote one");
+            refuse(Reason::DependencyNotReady, message)
+        });
+    }
+    let last = || listed(object).last().and_then(|entry| entry["version"].as_str());
+    let latest = || object["status"]["outputs"]["latestVersion"].as_str();
+    let version = reference.and_then(|it| it.version.as_deref()).or_else(latest).or_else(last);
+    version.map(str::to_owned).ok_or_else(|| {
+        let message =
+            format!("Model {name} has no version yet: register one, or set spec.model.modelRef.version");
+        refuse(Reason::DependencyNotReady, message)
+    })
 }
 
 /// What the model of a spec names.

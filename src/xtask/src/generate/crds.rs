@@ -68,6 +68,28 @@ pub(super) fn outputs(kinds: &[Kind]) -> anyhow::Result<Vec<Output>> {
     Ok(outputs)
 }
 
+/// The policies that prove who asks and who votes: plain ones, and in both charts.
+pub(super) fn policies() -> anyhow::Result<Vec<Output>> {
+    let mut text = String::new();
+    for (policy, binding) in api::policies() {
+        for document in [serde_json::to_value(policy)?, serde_json::to_value(binding)?] {
+            if !text.is_empty() {
+                text.push_str("---\n");
+            }
+            text.push_str(&yaml(&document)?);
+        }
+    }
+    if text.contains("{{") {
+        bail!("a policy contains a template's braces");
+    }
+    let guarded = format!("{{{{- if .Values.crds.enabled }}}}\n{text}{{{{- end }}}}\n");
+    Ok(vec![
+        Output::new("crds/policies.yaml", text.clone()),
+        Output::new("charts/mlops-operator/templates/crds/policies.yaml", guarded),
+        Output::new("charts/mlops-operator-crds/templates/policies.yaml", text),
+    ])
+}
+
 /// A definition that stays when the chart is removed, unless told otherwise: every object of its kind goes with it.
 fn template(kind: &Kind) -> anyhow::Result<String> {
     let metadata = kind.definition["metadata"].as_object().context("a definition has no metadata")?;

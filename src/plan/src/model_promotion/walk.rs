@@ -1,0 +1,304 @@
+//! From where a promotion stood to where it stands now.
+use std::time::Duration;
+
+use api::meta::PROMOTION_ACTION_ANNOTATION;
+use api::model::ModelVersion;
+use api::model_promotion::{PromotionPhase, PromotionStage, StageStatus};
+use api::{ModelPromotionStatus, Reason};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::World;
+use super::bundle::{bundle, evidence};
+use super::endpoints::{Following, following};
+use super::votes::{Tally, tally, votes};
+use crate::endpoint::rollout::hold;
+use crate::step::{Event, EventType, Next};
+
+/// How often what has no watch of its own is looked at: other promotions, and Endpoints that roll out.
+const PERIOD: Duration = Duration::from_secs(3);
+/// How long the Endpoints of a stage may take when it does not say.
+const TIMEOUT: Duration = Duration::from_hours(24);
+/// The longest word of a person, and the longest message of a stage, in bytes.
+const WORD_LIMIT: usize = 128;
+const MESSAGE_LIMIT: usize = 1024;
+
+/// A promotion on its way.
+pub(super) struct Walk<'a> {
+    world: &'a World,
+    pub(super) status: ModelPromotionStatus,
+    pub(super) reason: Reason,
+    pub(super) message: String,
+    pub(super) events: Vec<Event>,
+    pub(super) next: Next,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(world: &'a World, status: ModelPromotionStatus) -> Self {
+        let (reason, message) = (Reason::Queued, String::new());
+        Self { world, status, reason, message, events: Vec::new(), next: Next::OnChange }
+    }
+
+    /// Goes as far as possible.
+    pub(super) fn go(&mut self) {
+        if self.obeys() {
+            return self.end(PromotionPhase::Aborted, Reason::Aborted, "somebody ended it".to_owned());
+        }
+        if let Some(successor) = self.world.successor() {
+            let name = successor.metadata.name.as_deref().unwrap_or_default();
+            let message =
+                format!("ModelPromotion {name} of version {} takes its place", successor.spec.model.version);
+            return self.end(PromotionPhase::Superseded, Reason::Superseded, message);
+        }
+        if let Some(predecessor) = self.world.predecessor() {
+            let name = predecessor.metadata.name.as_deref().unwrap_or_default();
+            return self
+                .wait(Reason::Queued, format!("it waits for ModelPromotion {name} of the same model"));
+        }
+        let Some(version) = self.version() else { return };
+        let parts = bundle(version);
+        match &self.status.bundle {
+            Some(begun) if begun.fingerprint != parts.fingerprint => {
+                let message = format!(
+                    "version {} was {} when the promotion began, and is {} now: a part of it has changed",
+                    version.version, begun.fingerprint, parts.fingerprint
+                );
+                return self.fail(Reason::BundleChanged, message);
+            }
+            Some(_) => {}
+            None => self.status.bundle = Some(parts),
+        }
+        for wanted in &self.world.promotion.spec.stages {
+            if !self.is_done(wanted) {
+                return;
+            }
+        }
+        self.status.phase = PromotionPhase::Succeeded;
+        self.reason = Reason::Succeeded;
+        self.message = format!("version {} runs in every stage", self.world.promotion.spec.model.version);
+    }
+
+    /// Whether a person's word ends it.
+    fn obeys(&mut self) -> bool {
+        let annotations = self.world.promotion.metadata.annotations.as_ref();
+        let Some(word) = annotations.and_then(|it| it.get(PROMOTION_ACTION_ANNOTATION)) else { return false };
+        let word = word.get(..word.floor_char_boundary(WORD_LIMIT)).unwrap_or_default();
+        if self.status.handled_action.as_deref() == Some(word) {
+            return false;
+        }
+        self.status.handled_action = Some(word.to_owned());
+        if word.split('@').next() == Some("abort") {
+            return true;
+        }
+        let note = format!("{word}: the only word for a promotion is abort");
+        self.events.push(Event {
+            type_: EventType::Warning,
+            reason: Reason::ActionRefused,
+            action: "Promotion",
+            note,
+        });
+        false
+    }
+
+    fn version(&mut self) -> Option<&'a ModelVersion> {
+        let wanted = &self.world.promotion.spec.model;
+        let Some(model) = &self.world.model else {
+            self.wait(
+                Reason::DependencyNotReady,
+                format!("there is no Model {} in this namespace", wanted.name),
+            );
+            return None;
+        };
+        let found = model.spec.versions.iter().find(|it| it.version == wanted.version);
+        if found.is_none() {
+            let message = format!(
+                "Model {} lists no version {}: add it to its spec.versions",
+                wanted.name, wanted.version
+            );
+            self.wait(Reason::DependencyNotReady, message);
+        }
+        found
+    }
+
+    /// Whether a stage is done; if not, the status says what it waits for.
+    fn is_done(&mut self, wanted: &PromotionStage) -> bool {
+        self.status.stage = Some(wanted.name.clone());
+        let mut stage =
+            self.status.stages.iter().find(|it| it.name == wanted.name).cloned().unwrap_or_else(|| {
+                StageStatus { name: wanted.name.clone(), since: Some(self.now()), ..StageStatus::default() }
+            });
+        if stage.done_at.is_some() {
+            return true;
+        }
+        let done = (stage.released_at.is_some() || self.is_approved(wanted, &mut stage))
+            && self.is_served(wanted, &mut stage);
+        if !self.message.is_empty() || done {
+            stage.message = self
+                .message
+                .get(..self.message.floor_char_boundary(MESSAGE_LIMIT))
+                .unwrap_or_default()
+                .to_owned();
+        }
+        if done {
+            stage.done_at = Some(self.now());
+            stage.message.clear();
+        }
+        match self.status.stages.iter_mut().find(|it| it.name == stage.name) {
+            Some(old) => *old = stage,
+            None => self.status.stages.push(stage),
+        }
+        done
+    }
+
+    /// Whether a stage may get the version; then it has it from now on.
+    fn is_approved(&mut self, wanted: &PromotionStage, stage: &mut StageStatus) -> bool {
+        stage.former_version = self.pointer(&wanted.name).map(str::to_owned);
+        let evidence = evidence(&self.world.promotion, &self.status, wanted, stage.former_version.as_deref());
+        stage.evidence = Some(evidence.clone());
+        if let Some(policy) = &wanted.approval {
+            stage.votes = votes(self.world, wanted, policy, &evidence);
+            match tally(&stage.votes, policy) {
+                Tally::Approved => {}
+                Tally::Rejected(who, why) => {
+                    let message = format!("{who} voted against stage {}: {why}", wanted.name);
+                    self.end(PromotionPhase::Rejected, Reason::VoteRejected, message);
+                    return false;
+                }
+                Tally::Missing(missing) => {
+                    self.await_votes(wanted, policy.expires_after.as_deref(), stage, &missing);
+                    return false;
+                }
+            }
+        }
+        stage.released_at = Some(self.now());
+        let (version, name) = (&self.world.promotion.spec.model.version, &wanted.name);
+        let note = format!("stage {name} gets version {version}");
+        self.events.push(Event {
+            type_: EventType::Normal,
+            reason: Reason::Releasing,
+            action: "Promotion",
+            note,
+        });
+        true
+    }
+
+    fn await_votes(
+        &mut self,
+        wanted: &PromotionStage,
+        expires_after: Option<&str>,
+        stage: &StageStatus,
+        missing: &str,
+    ) {
+        let waited = self.since(stage.since.as_ref());
+        if let Some(limit) = expires_after.map(hold) {
+            if waited >= limit {
+                let message = format!(
+                    "stage {} had {missing} within {}",
+                    wanted.name,
+                    expires_after.unwrap_or_default()
+                );
+                return self.end(PromotionPhase::Expired, Reason::VoteExpired, message);
+            }
+            self.next = Next::After(limit - waited);
+        }
+        self.status.phase = PromotionPhase::AwaitingApproval;
+        self.reason = Reason::ApprovalRequired;
+        let from = stage
+            .former_version
+            .as_deref()
+            .map_or_else(|| "no version".to_owned(), |it| format!("version {it}"));
+        self.message = format!(
+            "stage {} waits to go from {from} to version {}: {missing}",
+            wanted.name, self.world.promotion.spec.model.version
+        );
+    }
+
+    /// Whether the version has run in a stage for as long as it must.
+    fn is_served(&mut self, wanted: &PromotionStage, stage: &mut StageStatus) -> bool {
+        let version = &self.world.promotion.spec.model.version;
+        self.status.phase = PromotionPhase::Releasing;
+        self.reason = Reason::Releasing;
+        self.next = Next::After(PERIOD);
+        if self.pointer(&wanted.name) != Some(version) {
+            self.message = format!("stage {} gets version {version}", wanted.name);
+            return false;
+        }
+        match following(self.world, wanted) {
+            Following::Failed(why) => {
+                self.revert(wanted, stage, &why);
+                return false;
+            }
+            Following::Waiting(why) => {
+                stage.serving_since = None;
+                let limit = wanted.timeout.as_deref().map_or(TIMEOUT, hold);
+                if self.since(stage.released_at.as_ref()) >= limit {
+                    self.revert(wanted, stage, &format!("not within {limit:?}: {why}"));
+                } else {
+                    self.message = format!("stage {} rolls version {version} out: {why}", wanted.name);
+                }
+                return false;
+            }
+            Following::Serving => {}
+        }
+        let since = stage.serving_since.get_or_insert(Time(self.world.now)).clone();
+        let soak = wanted.soak.as_deref().map(hold).unwrap_or_default();
+        let left = soak.saturating_sub(self.since(Some(&since)));
+        if left.is_zero() {
+            self.message.clear();
+            return true;
+        }
+        self.status.phase = PromotionPhase::Soaking;
+        self.reason = Reason::Soaking;
+        self.message = format!(
+            "stage {} runs version {version} since {}, and must for {}",
+            wanted.name,
+            since.0,
+            wanted.soak.as_deref().unwrap_or_default()
+        );
+        self.next = Next::After(left.min(PERIOD));
+        false
+    }
+
+    /// A stage goes back to the version from before, and the promotion ends.
+    fn revert(&mut self, wanted: &PromotionStage, stage: &mut StageStatus, why: &str) {
+        stage.reverted_at = Some(self.now());
+        let back = stage
+            .former_version
+            .as_deref()
+            .map_or_else(|| "no version".to_owned(), |it| format!("version {it}"));
+        self.fail(Reason::StageFailed, format!("stage {} went back to {back}: {why}", wanted.name));
+    }
+
+    fn fail(&mut self, reason: Reason, message: String) {
+        self.end(PromotionPhase::Failed, reason, message);
+    }
+
+    fn end(&mut self, phase: PromotionPhase, reason: Reason, message: String) {
+        self.status.phase = phase;
+        self.reason = reason;
+        self.message = message;
+        self.next = Next::OnChange;
+    }
+
+    /// It waits for something that is not its own.
+    fn wait(&mut self, reason: Reason, message: String) {
+        self.reason = reason;
+        self.message = message;
+        self.next = Next::After(PERIOD);
+    }
+
+    /// The version that a stage of the Model runs.
+    fn pointer(&self, stage: &str) -> Option<&'a str> {
+        let stages = &self.world.model.as_ref()?.status.as_ref()?.stages;
+        stages.iter().find(|it| it.name == stage)?.version.as_deref()
+    }
+
+    fn since(&self, time: Option<&Time>) -> Duration {
+        let since = time.map_or(self.world.now, |it| it.0);
+        Duration::try_from(self.world.now.duration_since(since)).unwrap_or_default()
+    }
+
+    fn now(&self) -> Time {
+        Time(Timestamp::from_second(self.world.now.as_second()).unwrap_or(self.world.now))
+    }
+}
