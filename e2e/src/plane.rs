@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use xtask::cluster::control_plane::Options;
 use xtask::cluster::{ControlPlane, Lifetime};
 
+use crate::context::{JSON, ask};
 use crate::wait::{PATIENCE, until};
 
 /// The name of the definition of HTTPRoutes.
@@ -59,6 +60,16 @@ impl Plane {
             body["apiVersion"] = json!("apiextensions.k8s.io/v1");
             body["kind"] = json!("CustomResourceDefinition");
             definitions.patch(&name, &PatchParams::apply("e2e").force(), &Patch::Apply(&body)).await?;
+        }
+        let of_admission = |plural: &str| format!("/apis/admissionregistration.k8s.io/v1/{plural}");
+        for (policy, binding) in api::policies() {
+            for (plural, body) in [
+                ("validatingadmissionpolicies", serde_json::to_value(policy)?),
+                ("validatingadmissionpolicybindings", serde_json::to_value(binding)?),
+            ] {
+                let (code, answer) = ask(&client, "POST", &of_admission(plural), JSON, &body).await?;
+                anyhow::ensure!(code == 201 || code == 409, "{plural}: {code} {answer}");
+            }
         }
         let endpoints: Api<api::Endpoint> = Api::all(client.clone());
         let runtimes: Api<api::ServingRuntime> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);

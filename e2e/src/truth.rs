@@ -186,7 +186,8 @@ fn unready(endpoint: &Value, version: &Version) -> Option<String> {
     let number = |value: &Value| value.as_i64().unwrap_or(0);
     let scaling = &endpoint["spec"]["scaling"];
     let least = scaling["replicas"].as_i64().or(scaling["minReplicas"].as_i64()).unwrap_or(1);
-    let uri = endpoint["spec"]["model"]["uri"].as_str().unwrap_or_default();
+    let named = endpoint["spec"]["model"]["uri"].as_str();
+    let uri = named.or_else(|| endpoint["status"]["resolvedModel"]["url"].as_str()).unwrap_or_default();
     let uri = uri.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
     let model = body["spec"]["template"]["metadata"]["annotations"]["mlops-operator.dev/model"].as_str();
     let model = model.unwrap_or_default().trim_end_matches('/');

@@ -15,6 +15,8 @@ mod hygiene;
 mod keys;
 #[path = "control_plane/policy.rs"]
 mod policy;
+#[path = "control_plane/promotions.rs"]
+mod promotions;
 #[path = "control_plane/references.rs"]
 mod references;
 #[path = "control_plane/rights.rs"]
@@ -72,6 +74,8 @@ fn main() -> ExitCode {
         gateway_api::the_gateway_s_refusal_is_passed_on,
         gateway_api::a_route_is_restored_and_a_stranger_s_is_left_alone,
         gateway_api::ways_of_requests_are_changed_without_a_gap,
+        promotions::nobody_votes_for_another_or_without_the_right,
+        promotions::endpoints_follow_a_stage_and_a_failure_takes_it_back,
         hygiene::health_and_metrics_answer_and_the_log_level_changes,
         hygiene::it_stops_within_five_seconds,
         hygiene::secrets_stay_out_of_logs_events_status_and_metrics,

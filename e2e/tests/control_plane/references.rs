@@ -1,7 +1,6 @@
 //! Row S2: whatever a tenant with limited rights writes into an Endpoint, or pretends beside it, the operator reads and
 //! writes nothing of another namespace but the routing document with the Endpoint's own name.
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use e2e::audit::{self, Entry};

@@ -13,7 +13,8 @@ Exit codes:
   2  wrong usage
   3  error: the cluster can't be reached, or an object does not exist
 
-It reads and never writes, except that rollout, rollback and keys tell the operator what you say. Colour is left out off a
+It reads and never writes, except that rollout, rollback and keys tell the operator what you say, and that approve and
+reject write your vote. Colour is left out off a
 terminal and when NO_COLOR is set.";
 
 const ROLLOUT_EXIT_CODES: &str = "\
@@ -34,6 +35,15 @@ Exit codes:
 
 Of the Endpoint, it writes the annotation mlops-operator.dev/keys-action and nothing else. `kubectl get secret` shows the
 keys to whoever may read them.";
+
+const VOTE_EXIT_CODES: &str = "\
+Exit codes:
+  0  ok: the vote is written; `kubectl get approvals` says whether it counts
+  1  the answer was not yes
+  2  wrong usage
+  3  error: the cluster can't be reached, refuses the vote, or nothing waits for votes
+
+It writes one Approval, in your own name and about the evidence that it shows.";
 
 const PLAN_EXIT_CODES: &str = "\
 Exit codes:
@@ -101,6 +111,15 @@ pub(crate) enum Verb {
     /// changes, or somebody says `kubectl mlops rollout retry NAME`.
     #[command(after_help = ROLLOUT_EXIT_CODES)]
     Rollback(RollbackOptions),
+    /// Show a promotion: its parts, what they change, its stages, its votes, and who can vote.
+    #[command(after_help = EXIT_CODES)]
+    Promotion(PromotionOptions),
+    /// Vote for the stage of a promotion that waits for votes, after everything was shown.
+    #[command(after_help = VOTE_EXIT_CODES)]
+    Approve(VoteOptions),
+    /// Vote against the stage of a promotion that waits for votes: the promotion ends.
+    #[command(after_help = VOTE_EXIT_CODES)]
+    Reject(VoteOptions),
     /// Replace a key that opens an endpoint of this cluster.
     #[command(subcommand)]
     Keys(KeysVerb),
@@ -213,6 +232,27 @@ pub(crate) struct RollbackOptions {
     /// The revision to go back to; without it, the one before. `kubectl mlops status endpoint NAME` lists them.
     #[arg(long, value_name = "REVISION")]
     pub(crate) to: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PromotionOptions {
+    /// The ModelPromotion's name.
+    pub(crate) name: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VoteOptions {
+    /// The ModelPromotion's name.
+    pub(crate) name: String,
+    /// Why, for those who read it later.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// A group of yours in whose name you vote. It may be given more than once.
+    #[arg(long = "group", value_name = "NAME")]
+    pub(crate) groups: Vec<String>,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Args, Debug)]

@@ -1,9 +1,10 @@
-//! The kubectl plugin: `status`, `rollout`, `rollback`, `keys`, `check`, `explain`, `plan` and `import`.
+//! The kubectl plugin: `status`, `rollout`, `rollback`, `promotion`, `approve`, `reject`, `keys`, `check`, `explain`, `plan`
+//! and `import`.
 //!
 //! Each verb gathers plain facts, makes a report of them with pure functions, and renders it as text, JSON or YAML.
 //!
 //! Invariant: it writes two annotations of an Endpoint, by which a person steers its rollout and asks for a new key, and
-//! nothing else; beyond that it asks the API server what the user may do. Of Azure it has only what [`azure::Reads`] offers, which can't
+//! Approvals in the user's own name, and nothing else; beyond that it asks the API server what the user may do. Of Azure it has only what [`azure::Reads`] offers, which can't
 //! write.
 
 mod arguments;
@@ -20,6 +21,7 @@ mod keys;
 mod objects;
 mod output;
 mod preview;
+mod promotion;
 mod rollout;
 mod status;
 mod word;
@@ -69,6 +71,9 @@ fn start(arguments: &Arguments) -> Result<Outcome, Failure> {
             Verb::Status(options) => status::run(global, options, style).await,
             Verb::Rollout(options) => Box::pin(rollout::run(global, options, style)).await,
             Verb::Rollback(options) => Box::pin(rollout::roll_back(global, options)).await,
+            Verb::Promotion(options) => promotion::run(global, options, style).await,
+            Verb::Approve(options) => Box::pin(promotion::approve(global, options, style)).await,
+            Verb::Reject(options) => Box::pin(promotion::reject(global, options, style)).await,
             Verb::Keys(KeysVerb::Regenerate(options)) => Box::pin(keys::regenerate(global, options)).await,
             Verb::Check(options) => check::run(global, options, style).await,
             Verb::Explain(options) => explain::run(global, options, style).await,

@@ -1,0 +1,281 @@
+//! Promotions on a real API server: who may vote, which votes count, and Endpoints that follow a stage.
+use anyhow::{Context as _, ensure};
+use e2e::context::{CONVERGES, JSON, MERGE, ask, conditions, manifest, message};
+
+use e2e::{Context, Mode, Operator, until};
+use kube::Client;
+use serde_json::{Value, json};
+
+/// A Model that is known to this cluster alone, with the versions 1 to 3.
+async fn model(context: &Context) -> anyhow::Result<()> {
+    let version = |number: u32| json!({"version": number.to_string(), "uri": format!("https://models.example/churn/{number}/model.onnx"), "format": "ONNX"});
+    let spec = json!({"versions": (1..=3).map(version).collect::<Vec<_>>()});
+    context.must("POST", &context.own("models", ""), JSON, &manifest("Model", "churn", &spec)).await?;
+    context.object_says(&context.own("models", "churn"), "Ready=True/Accepted").await.map(drop)
+}
+
+/// Somebody with a client certificate.
+struct Person {
+    name: String,
+    client: Client,
+}
+
+impl Person {
+    /// A person who may do so much in the case's namespace: verbs by resource.
+    async fn new(
+        context: &Context,
+        name: &str,
+        groups: &[&str],
+        may: &[(&str, &[&str])],
+    ) -> anyhow::Result<Self> {
+        let name = format!("{name}-{}", context.namespace);
+        let rules: Vec<Value> = may
+            .iter()
+            .map(|(resource, verbs)| json!({"apiGroups": ["mlops-operator.dev"], "resources": [resource], "verbs": verbs}))
+            .collect();
+        let root = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}", context.namespace);
+        let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}, "rules": rules});
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}],
+        });
+        context.must("POST", &format!("{root}/roles"), JSON, &role).await?;
+        context.must("POST", &format!("{root}/rolebindings"), JSON, &binding).await?;
+        let client = e2e::plane::client(&context.plane.user(&name, groups)?).await?;
+        Ok(Self { name, client })
+    }
+
+    /// A voter: the right to write votes, and the verb `approve`.
+    async fn voter(context: &Context, name: &str, groups: &[&str]) -> anyhow::Result<Self> {
+        let votes: (&str, &[&str]) = ("approvals", &["create", "get", "delete", "patch"]);
+        Self::new(context, name, groups, &[votes, ("modelpromotions", &["get", "approve"])]).await
+    }
+
+    async fn ask(&self, method: &str, path: &str, kind: &str, body: &Value) -> anyhow::Result<(u16, Value)> {
+        ask(&self.client, method, path, kind, body).await
+    }
+
+    /// Makes an object, and waits until a right that was granted just now is known.
+    async fn makes(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        until(&format!("{} making {path}", self.name), CONVERGES, async || {
+            let (code, answer) = self.ask("POST", path, JSON, body).await?;
+            Ok(if code == 201 { Ok(answer) } else { Err(format!("{code} {}", answer["message"])) })
+        })
+        .await
+    }
+
+    /// Is refused with a sentence.
+    async fn is_refused(
+        &self,
+        method: &str,
+        path: &str,
+        kind: &str,
+        body: &Value,
+        sentence: &str,
+    ) -> anyhow::Result<()> {
+        until(&format!("a refusal: {sentence}"), CONVERGES, async || {
+            let (code, answer) = self.ask(method, path, kind, body).await?;
+            ensure!(code >= 400, "{} may {method} {path}: {code}", self.name);
+            let said = answer["message"].as_str().unwrap_or_default().to_owned();
+            Ok(if said.contains(sentence) { Ok(()) } else { Err(format!("{code} {said}")) })
+        })
+        .await
+    }
+}
+
+fn promotion(requester: &Person, version: &str, stages: &Value) -> Value {
+    json!({"requester": requester.name, "model": {"name": "churn", "version": version}, "stages": stages})
+}
+
+fn vote(person: &Person, evidence: &Value, decision: &str, promotion: &str) -> Value {
+    json!({
+        "promotion": promotion, "stage": "production", "evidence": evidence, "decision": decision,
+        "reason": "I have looked at it", "approver": person.name,
+    })
+}
+
+/// The evidence that a promotion asks people to vote on.
+async fn evidence(context: &Context, promotion: &str) -> anyhow::Result<Value> {
+    let path = context.own("modelpromotions", promotion);
+    let found = context.object_says(&path, "ApprovalRequired=True/ApprovalRequired").await?;
+    let stages = found["status"]["stages"].as_array().context("no stage has begun")?;
+    let stage = stages.iter().find(|it| it["name"] == "production").context("the stage has not begun")?;
+    Ok(stage["evidence"].clone())
+}
+
+async fn runs(context: &Context, stage: &str) -> anyhow::Result<Value> {
+    let model = context.get(&context.own("models", "churn")).await?.unwrap_or_default();
+    let mut stages = model["status"]["stages"].as_array().into_iter().flatten();
+    Ok(stages.find(|it| it["name"] == stage).map(|it| it["version"].clone()).unwrap_or_default())
+}
+
+/// Row S8: none of these gets the version into the stage.
+pub(crate) async fn nobody_votes_for_another_or_without_the_right(
+    context: &mut Context,
+) -> anyhow::Result<()> {
+    let _operator = context.operator()?;
+    model(context).await?;
+    let asks: (&str, &[&str]) = ("modelpromotions", &["create", "get", "patch", "approve"]);
+    let votes: (&str, &[&str]) = ("approvals", &["create", "get", "delete", "patch"]);
+    let rita = Person::new(context, "rita", &[], &[asks, votes]).await?;
+    let paul = Person::voter(context, "paul", &["owners"]).await?;
+    let olga = Person::voter(context, "olga", &[]).await?;
+    let otto = Person::new(context, "otto", &[], &[votes]).await?;
+    let (promotions, approvals) = (context.own("modelpromotions", ""), context.own("approvals", ""));
+    let stages = json!([{"name": "production", "approval": {"required": 2, "groups": ["owners"], "requiredVoters": [olga.name]}}]);
+    let wanted = promotion(&rita, "1", &stages);
+
+    let mut forged = wanted.clone();
+    forged["requester"] = json!(paul.name);
+    let forged = manifest("ModelPromotion", "forged", &forged);
+    rita.is_refused(
+        "POST",
+        &promotions,
+        JSON,
+        &forged,
+        &format!("requester must be your own name, {}", rita.name),
+    )
+    .await?;
+    rita.makes(&promotions, &manifest("ModelPromotion", "churn-v1", &wanted)).await?;
+    let seen = evidence(context, "churn-v1").await?;
+    let as_vote = |name: &str, spec: &Value| manifest("Approval", name, spec);
+
+    let mut for_olga = vote(&paul, &seen, "Approve", "churn-v1");
+    for_olga["approver"] = json!(olga.name);
+    paul.is_refused(
+        "POST",
+        &approvals,
+        JSON,
+        &as_vote("a", &for_olga),
+        &format!("approver must be your own name, {}", paul.name),
+    )
+    .await?;
+    let mut for_others = vote(&olga, &seen, "Approve", "churn-v1");
+    for_others["groups"] = json!(["owners"]);
+    olga.is_refused("POST", &approvals, JSON, &as_vote("b", &for_others), "groups must be groups of yours")
+        .await?;
+    let without = vote(&otto, &seen, "Approve", "churn-v1");
+    otto.is_refused(
+        "POST",
+        &approvals,
+        JSON,
+        &as_vote("c", &without),
+        "you may not vote on ModelPromotion churn-v1",
+    )
+    .await?;
+    let status = json!({"status": {"phase": "Succeeded", "stages": [{"name": "production", "releasedAt": "2026-01-01T00:00:00Z"}]}});
+    let path = format!("{}/status", context.own("modelpromotions", "churn-v1"));
+    rita.is_refused("PATCH", &path, MERGE, &status, "cannot patch resource \"modelpromotions/status\"")
+        .await?;
+    let other = json!({"spec": {"model": {"version": "2"}}});
+    rita.is_refused(
+        "PATCH",
+        &context.own("modelpromotions", "churn-v1"),
+        MERGE,
+        &other,
+        "a promotion can't be changed once it exists",
+    )
+    .await?;
+
+    // What may be written and does not count.
+    rita.makes(&approvals, &as_vote("by-rita", &vote(&rita, &seen, "Approve", "churn-v1"))).await?;
+    context.object_says(&context.own("approvals", "by-rita"), "Ready=False/Void").await?;
+    let stale = json!(format!("sha256:{}", "0".repeat(64)));
+    olga.makes(&approvals, &as_vote("stale", &vote(&olga, &stale, "Approve", "churn-v1"))).await?;
+    context.object_says(&context.own("approvals", "stale"), "Ready=False/Void").await?;
+    paul.makes(&approvals, &as_vote("for-nobody", &vote(&paul, &seen, "Approve", "churn-v1"))).await?;
+    let void = context.object_says(&context.own("approvals", "for-nobody"), "Ready=False/Void").await?;
+    ensure!(message(&void, "Ready").contains("none of the groups that may vote: owners"), "{void}");
+    ensure!(runs(context, "production").await?.is_null(), "the stage has a version");
+
+    // What counts can't be changed, and nobody else takes it back.
+    let mut good = vote(&paul, &seen, "Approve", "churn-v1");
+    good["groups"] = json!(["owners"]);
+    paul.makes(&approvals, &as_vote("by-paul", &good)).await?;
+    context.object_says(&context.own("approvals", "by-paul"), "Ready=True/Counted").await?;
+    let by_paul = context.own("approvals", "by-paul");
+    let turned = json!({"spec": {"decision": "Reject"}});
+    paul.is_refused("PATCH", &by_paul, MERGE, &turned, "a vote can't be changed").await?;
+    otto.is_refused(
+        "DELETE",
+        &by_paul,
+        JSON,
+        &Value::Null,
+        &format!("only {} may withdraw this vote", paul.name),
+    )
+    .await?;
+    let promotion = context.get(&context.own("modelpromotions", "churn-v1")).await?.unwrap_or_default();
+    let said = message(&promotion, "ApprovalRequired");
+    ensure!(said.contains(&format!("1 of 2 votes, among them must be {}", olga.name)), "{said}");
+    ensure!(runs(context, "production").await?.is_null(), "the stage has a version");
+    olga.makes(&approvals, &as_vote("by-olga", &vote(&olga, &seen, "Approve", "churn-v1"))).await?;
+    context.object_says(&context.own("modelpromotions", "churn-v1"), "Ready=True/Succeeded").await?;
+    ensure!(runs(context, "production").await? == "1", "the stage has not got the version");
+    Ok(())
+}
+
+/// Through staging and votes to production; a version that can't start goes back by itself, and says why.
+pub(crate) async fn endpoints_follow_a_stage_and_a_failure_takes_it_back(
+    context: &mut Context,
+) -> anyhow::Result<()> {
+    let operator = context.operator()?;
+    model(context).await?;
+    let votes: (&str, &[&str]) = ("modelpromotions", &["create", "get"]);
+    let rita = Person::new(context, "rita", &[], &[votes]).await?;
+    let paul = Person::voter(context, "paul", &[]).await?;
+    for (name, stage) in [("churn-staging", "staging"), ("churn", "production")] {
+        let spec = json!({"model": {"modelRef": {"name": "churn", "stage": stage}, "format": "ONNX"}});
+        context.create(name, &spec).await?;
+        let waits = context.says(name, "Ready=False/DependencyNotReady").await?;
+        let said = message(&waits, "Ready");
+        ensure!(said.contains(&format!("no version of Model churn has come to stage {stage} yet")), "{said}");
+    }
+    let stages = json!([
+        {"name": "staging", "endpointRefs": [{"name": "churn-staging"}], "soak": "1s"},
+        {"name": "production", "endpointRefs": [{"name": "churn"}], "approval": {"required": 1}},
+    ]);
+    let promotions = context.own("modelpromotions", "");
+    for version in ["1", "2"] {
+        let name = format!("churn-v{version}");
+        rita.makes(&promotions, &manifest("ModelPromotion", &name, &promotion(&rita, version, &stages)))
+            .await?;
+        let seen = evidence(context, &name).await?;
+        ensure!(runs(context, "staging").await? == version, "staging comes first");
+        let made = manifest("Approval", &name, &vote(&paul, &seen, "Approve", &name));
+        paul.makes(&context.own("approvals", ""), &made).await?;
+        context.object_says(&context.own("modelpromotions", &name), "Ready=True/Succeeded").await?;
+        let endpoint = context.says("churn", "Ready=True/Ready").await?;
+        let source = &endpoint["status"]["resolvedModel"]["source"];
+        ensure!(*source == format!("models/churn/versions/{version}"), "{source}");
+        ensure!(endpoint["spec"]["model"]["modelRef"]["stage"] == "production", "nobody writes the spec");
+    }
+    // It goes on where it was, whatever is killed.
+    drop(operator);
+    rita.makes(&promotions, &manifest("ModelPromotion", "churn-v3", &promotion(&rita, "3", &stages))).await?;
+    let _operator = Operator::start(context.options()?)?;
+    let seen = evidence(context, "churn-v3").await?;
+    context.stand_in.set(Mode::Late);
+    let made = manifest("Approval", "churn-v3", &vote(&paul, &seen, "Approve", "churn-v3"));
+    paul.makes(&context.own("approvals", ""), &made).await?;
+    let failed =
+        context.object_says(&context.own("modelpromotions", "churn-v3"), "Ready=False/StageFailed").await?;
+    let said = message(&failed, "Ready");
+    ensure!(said.starts_with("stage production went back to version 2: Endpoint churn: "), "{said}");
+    ensure!(conditions(&failed).contains(&"Stalled=True/StageFailed".to_owned()), "{failed}");
+    context.stand_in.set(Mode::Ready);
+    until("version 2 in production", CONVERGES, async || {
+        let endpoint = context.get(&context.endpoint("churn")).await?.unwrap_or_default();
+        let source = endpoint["status"]["resolvedModel"]["source"].clone();
+        let ready = conditions(&endpoint).contains(&"Ready=True/Ready".to_owned());
+        let runs = runs(context, "production").await?;
+        let fits = ready && source == "models/churn/versions/2" && runs == "2";
+        Ok(if fits { Ok(()) } else { Err(format!("{source} {runs} {:?}", conditions(&endpoint))) })
+    })
+    .await?;
+    let events = context.events().await?;
+    for reason in ["Releasing", "Soaking", "ApprovalRequired", "Succeeded", "StageFailed"] {
+        ensure!(events.iter().any(|event| event.contains(&format!("\"{reason}\""))), "{reason}: {events:?}");
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! A vote: everything is shown, then it is asked, then one Approval is written.
+use std::io::{BufRead as _, IsTerminal as _};
+
+use api::Approval;
+use api::approval::{ApprovalSpec, Vote};
+use jiff::Timestamp;
+use k8s_openapi::api::authentication::v1::{SelfSubjectReview, UserInfo};
+use kube::Api;
+use kube::api::PostParams;
+
+use super::look;
+use super::report::Report;
+use crate::arguments::{Global, VoteOptions};
+use crate::connect::{self, Cluster, Problem};
+use crate::failure::{Failure, Outcome};
+use crate::objects;
+use crate::output::{self, Style};
+
+/// Votes for a stage.
+pub(crate) async fn approve(
+    global: &Global,
+    options: &VoteOptions,
+    style: Style,
+) -> Result<Outcome, Failure> {
+    vote(global, options, style, Vote::Approve).await
+}
+
+/// Votes against a stage.
+pub(crate) async fn reject(global: &Global, options: &VoteOptions, style: Style) -> Result<Outcome, Failure> {
+    vote(global, options, style, Vote::Reject).await
+}
+
+async fn vote(
+    global: &Global,
+    options: &VoteOptions,
+    style: Style,
+    decision: Vote,
+) -> Result<Outcome, Failure> {
+    let cluster = connect::connect(global).await?;
+    let report = look(&cluster, &options.name).await?;
+    let me = whoami(&cluster).await?;
+    let (stage, evidence) = subject(&report)?;
+    output::print(&report.render(style))?;
+    if !options.yes && !confirmed(decision, &stage)? {
+        output::progress("nothing was written");
+        return Ok(Outcome::Unhealthy);
+    }
+    let spec = ApprovalSpec {
+        promotion: options.name.clone(),
+        stage: stage.clone(),
+        evidence,
+        decision,
+        reason: options.reason.clone(),
+        approver: me.username.clone().unwrap_or_default(),
+        groups: options.groups.clone(),
+    };
+    let name = written(&cluster, spec).await?;
+    output::print(&format!("{decision:?} of stage {stage} is written as Approval {name}\n"))?;
+    Ok(Outcome::Ok)
+}
+
+/// The stage that waits, and the evidence that was shown.
+fn subject(report: &Report) -> Result<(String, String), Failure> {
+    let waits = report.awaiting().and_then(|it| Some((it.status.name.clone(), it.status.evidence.clone()?)));
+    waits.ok_or_else(|| {
+        Failure::Error(format!(
+            "no stage of ModelPromotion {} waits for votes: it is {:?}",
+            report.name, report.phase
+        ))
+    })
+}
+
+/// Whom the API server takes the user for: a vote must say it.
+async fn whoami(cluster: &Cluster) -> Result<UserInfo, Failure> {
+    let reviews: Api<SelfSubjectReview> = Api::all(cluster.client.clone());
+    let answer = cluster.ask(reviews.create(&PostParams::default(), &SelfSubjectReview::default())).await;
+    let review = answer.map_err(|problem| Failure::Error(problem.message().to_owned()))?;
+    Ok(review.status.and_then(|status| status.user_info).unwrap_or_default())
+}
+
+fn confirmed(decision: Vote, stage: &str) -> Result<bool, Failure> {
+    let input = std::io::stdin();
+    if !input.is_terminal() {
+        return Err(Failure::Usage(
+            "nobody can be asked here: add --yes when you have looked at it".to_owned(),
+        ));
+    }
+    output::progress(&format!("{decision:?} stage {stage} on this evidence? Type yes:"));
+    let mut line = String::new();
+    input.lock().read_line(&mut line).map_err(|error| Failure::Error(format!("failed to read: {error}")))?;
+    Ok(line.trim() == "yes")
+}
+
+/// Writes the vote under a name that nobody else has; the moment tells it from an earlier one.
+async fn written(cluster: &Cluster, spec: ApprovalSpec) -> Result<String, Failure> {
+    let moment = Timestamp::now().as_millisecond();
+    let mut name = format!("{}-{}-{moment}", spec.promotion, spec.stage);
+    name.drain(..name.len().saturating_sub(253));
+    let approvals = objects::scoped::<Approval>(cluster, Some(&cluster.namespace));
+    let made = cluster.ask(approvals.create(&PostParams::default(), &Approval::new(&name, spec))).await;
+    made.map(|_| name).map_err(|problem| {
+        Failure::Error(match problem {
+            Problem::Forbidden(message) | Problem::Other(message) => message,
+            Problem::NotFound(_) => {
+                "the cluster does not know Approvals: install the chart mlops-operator, then run `kubectl mlops check`".to_owned()
+            }
+        })
+    })
+}
