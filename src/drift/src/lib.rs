@@ -12,4 +12,5 @@ pub mod interval;
 mod numeric;
 pub mod outcome;
 pub mod performance;
+pub mod quality;
 pub mod table;

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 mod read;
 
+pub(crate) use read::{boolean, number};
+
 /// Why a table, or a column of it, can't be used as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {

@@ -10,6 +10,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import sklearn
 from fairlearn import metrics as fair
 from fairlearn.metrics._disaggregated_result import DisaggregatedResult
 from scipy import stats
@@ -152,6 +153,57 @@ def frame(kind, actual, predicted, features, minimum):
     return answer
 
 
+def wilson(part, whole, level):
+    interval = stats.binomtest(part, whole).proportion_ci(level, method="wilson")
+    return {"low": interval.low, "high": interval.high}
+
+
+def distance(production, candidate):
+    distances = np.abs(np.array(production) - np.array(candidate))
+    return {
+        "mean_absolute": distances.mean(), "percentile_95": np.percentile(distances, 95), "maximum": distances.max()
+    }
+
+
+def kolmogorov_smirnov(first, second):
+    result = stats.ks_2samp(first, second, method="asymp")
+    return {"statistic": result.statistic, "p_value": result.pvalue}
+
+
+def kolmogorov_smirnov_of_steps(first, second, shift):
+    return kolmogorov_smirnov(np.arange(first) / first, np.arange(second) / second + shift)
+
+
+def slices(number, letter, errors, minimum):
+    """Rows, mean error and share of all errors of every slice of two features, one alone and both."""
+    number = pd.Series(number, dtype=float)
+    quartile = pd.qcut(number, 4, labels=False, duplicates="drop") if number.nunique() > 1 else number
+    frame = pd.DataFrame({"number": quartile, "letter": letter, "error": errors})
+    found = []
+    for features in [["number"], ["letter"], ["number", "letter"]]:
+        groups = frame.groupby(features, dropna=False)["error"]
+        found += zip(groups.size(), groups.mean(), groups.sum())
+    total = sum(errors)
+    large = [[rows, error, sum / total if total > 0 else 0] for rows, error, sum in found if rows >= minimum]
+    return {"error": np.mean(errors), "slices": large, "left_out": len(found) - len(large)}
+
+
+def quality(before, after, letters_before, letters):
+    before, after = np.array(before, dtype=float), np.array(after, dtype=float)
+    known = {letter for letter in letters_before if letter is not None}
+    numbers = before[~np.isnan(before)]
+    nulls = np.isnan(after).mean()
+    outside = ((after < numbers.min()) | (after > numbers.max())).mean() if numbers.size else math.nan
+    unseen = [letter is not None and letter not in known for letter in letters]
+    return {
+        "null_rate": nulls,
+        "null_rate_increase": nulls - np.isnan(before).mean(),
+        "out_of_range_rate": outside,
+        "unseen_category_rate": np.mean(unseen) if known else math.nan,
+        "row_count_change": abs(after.size - before.size) / before.size if before.size else math.nan,
+    }
+
+
 def plain(value):
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
@@ -165,7 +217,12 @@ def plain(value):
 
 warnings.simplefilter("ignore")
 np.seterr(all="ignore")
-FUNCTIONS = [binary, classes, scores, numbers, bootstrap, criteria, frame]
+# Arguments are right; without the look at them, small frames take half the time.
+sklearn.set_config(assume_finite=True, skip_parameter_validation=True)
+FUNCTIONS = [
+    binary, classes, scores, numbers, bootstrap, criteria, frame, wilson, distance, kolmogorov_smirnov,
+    kolmogorov_smirnov_of_steps, slices, quality,
+]
 BY_NAME = {function.__name__: function for function in FUNCTIONS}
 for line in sys.stdin:
     question = json.loads(line)
