@@ -13,4 +13,5 @@ mod numeric;
 pub mod outcome;
 pub mod performance;
 pub mod quality;
+pub mod slices;
 pub mod table;

@@ -6,4 +6,5 @@
 mod fairness;
 mod performance;
 mod quality;
+mod slices;
 mod support;
