@@ -12,6 +12,7 @@ pub mod interval;
 mod numeric;
 pub mod outcome;
 pub mod performance;
+pub mod predictions;
 pub mod quality;
 pub mod slices;
 pub mod table;

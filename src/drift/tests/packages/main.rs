@@ -5,6 +5,7 @@
 
 mod fairness;
 mod performance;
+mod predictions;
 mod quality;
 mod slices;
 mod support;
