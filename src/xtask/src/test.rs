@@ -56,6 +56,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if wanted(Part::Unit) {
         tools::ensure_only(&[tools::Module::Helm])?;
         azurite::ensure()?;
+        python::environment("statistics")?;
         step("unit and property tests", || run(Part::Unit, &[("ORT_DYLIB_PATH", &library)]))?;
     }
     if wanted(Part::ControlPlane) {
