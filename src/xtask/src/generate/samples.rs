@@ -1,6 +1,7 @@
 //! Samples of every kind: a manifest without comments, explained by the schema's own descriptions.
 mod azure;
 mod endpoint;
+mod promotion;
 mod workspace;
 
 use std::fmt::Write as _;
@@ -231,6 +232,7 @@ pub(super) fn outputs(root: &Path, kinds: &[Kind]) -> anyhow::Result<Vec<Output>
         .chain(azure::SAMPLES)
         .chain(endpoint::SAMPLES)
         .chain(workspace::SAMPLES)
+        .chain(promotion::SAMPLES)
         .map(|sample| output(sample, &digests, kinds))
         .collect()
 }
