@@ -110,106 +110,114 @@ async fn runs(context: &Context, stage: &str) -> anyhow::Result<Value> {
     Ok(stages.find(|it| it["name"] == stage).map(|it| it["version"].clone()).unwrap_or_default())
 }
 
+/// Those who have to do with a guarded stage: Rita asks, Paul and Olga vote, Otto lacks the right.
+struct Cast {
+    rita: Person,
+    paul: Person,
+    olga: Person,
+    otto: Person,
+    /// The promotion that Rita wants.
+    wanted: Value,
+    approvals: String,
+}
+
+impl Cast {
+    async fn new(context: &Context) -> anyhow::Result<Self> {
+        let asks: (&str, &[&str]) = ("modelpromotions", &["create", "get", "patch", "approve"]);
+        let votes: (&str, &[&str]) = ("approvals", &["create", "get", "delete", "patch"]);
+        let rita = Person::new(context, "rita", &[], &[asks, votes]).await?;
+        let olga = Person::voter(context, "olga", &[]).await?;
+        let stages = json!([
+            {"name": "production", "approval": {"required": 2, "groups": ["owners"], "requiredVoters": [olga.name]}},
+        ]);
+        Ok(Self {
+            paul: Person::voter(context, "paul", &["owners"]).await?,
+            otto: Person::new(context, "otto", &[], &[votes]).await?,
+            wanted: promotion(&rita, "1", &stages),
+            approvals: context.own("approvals", ""),
+            rita,
+            olga,
+        })
+    }
+
+    /// What admission does not let in.
+    async fn are_refused(&self, context: &Context, seen: &Value) -> anyhow::Result<()> {
+        let Self { rita, paul, olga, otto, approvals, .. } = self;
+        let vote_with = |person: &Person, field: &str, value: Value| {
+            let mut spec = vote(person, seen, "Approve", "churn-v1");
+            spec[field] = value;
+            manifest("Approval", "refused", &spec)
+        };
+        let own = format!("approver must be your own name, {}", paul.name);
+        for (person, field, value, sentence) in [
+            (paul, "approver", json!(olga.name), own.as_str()),
+            (olga, "groups", json!(["owners"]), "groups must be groups of yours"),
+            (otto, "reason", json!("because"), "you may not vote on ModelPromotion churn-v1"),
+        ] {
+            person.is_refused("POST", approvals, JSON, &vote_with(person, field, value), sentence).await?;
+        }
+        let stage = json!({"name": "production", "releasedAt": "2026-01-01T00:00:00Z"});
+        let status = json!({"status": {"phase": "Succeeded", "stages": [stage]}});
+        let path = context.own("modelpromotions", "churn-v1");
+        let sentence = "cannot patch resource \"modelpromotions/status\"";
+        rita.is_refused("PATCH", &format!("{path}/status"), MERGE, &status, sentence).await?;
+        let other = json!({"spec": {"model": {"version": "2"}}});
+        rita.is_refused("PATCH", &path, MERGE, &other, "a promotion can't be changed once it exists").await
+    }
+
+    /// What may be written and does not count.
+    async fn do_not_count(&self, context: &Context, seen: &Value) -> anyhow::Result<()> {
+        let stale = json!(format!("sha256:{}", "0".repeat(64)));
+        for (name, person, evidence, why) in [
+            ("by-rita", &self.rita, seen, "who asks for a promotion can't vote on it"),
+            ("stale", &self.olga, &stale, "look again, and vote again"),
+            ("for-nobody", &self.paul, seen, "none of the groups that may vote: owners"),
+        ] {
+            let spec = vote(person, evidence, "Approve", "churn-v1");
+            person.makes(&self.approvals, &manifest("Approval", name, &spec)).await?;
+            let void = context.object_says(&context.own("approvals", name), "Ready=False/Void").await?;
+            ensure!(message(&void, "Ready").contains(why), "{}", void["status"]);
+        }
+        ensure!(runs(context, "production").await?.is_null(), "the stage has a version");
+        Ok(())
+    }
+}
+
 /// Row S8: none of these gets the version into the stage.
 pub(crate) async fn nobody_votes_for_another_or_without_the_right(
     context: &mut Context,
 ) -> anyhow::Result<()> {
     let _operator = context.operator()?;
     model(context).await?;
-    let asks: (&str, &[&str]) = ("modelpromotions", &["create", "get", "patch", "approve"]);
-    let votes: (&str, &[&str]) = ("approvals", &["create", "get", "delete", "patch"]);
-    let rita = Person::new(context, "rita", &[], &[asks, votes]).await?;
-    let paul = Person::voter(context, "paul", &["owners"]).await?;
-    let olga = Person::voter(context, "olga", &[]).await?;
-    let otto = Person::new(context, "otto", &[], &[votes]).await?;
-    let (promotions, approvals) = (context.own("modelpromotions", ""), context.own("approvals", ""));
-    let stages = json!([{"name": "production", "approval": {"required": 2, "groups": ["owners"], "requiredVoters": [olga.name]}}]);
-    let wanted = promotion(&rita, "1", &stages);
-
-    let mut forged = wanted.clone();
+    let cast = Cast::new(context).await?;
+    let Cast { rita, paul, olga, otto, approvals, .. } = &cast;
+    let promotions = context.own("modelpromotions", "");
+    let mut forged = cast.wanted.clone();
     forged["requester"] = json!(paul.name);
     let forged = manifest("ModelPromotion", "forged", &forged);
-    rita.is_refused(
-        "POST",
-        &promotions,
-        JSON,
-        &forged,
-        &format!("requester must be your own name, {}", rita.name),
-    )
-    .await?;
-    rita.makes(&promotions, &manifest("ModelPromotion", "churn-v1", &wanted)).await?;
+    let sentence = format!("requester must be your own name, {}", rita.name);
+    rita.is_refused("POST", &promotions, JSON, &forged, &sentence).await?;
+    rita.makes(&promotions, &manifest("ModelPromotion", "churn-v1", &cast.wanted)).await?;
     let seen = evidence(context, "churn-v1").await?;
-    let as_vote = |name: &str, spec: &Value| manifest("Approval", name, spec);
-
-    let mut for_olga = vote(&paul, &seen, "Approve", "churn-v1");
-    for_olga["approver"] = json!(olga.name);
-    paul.is_refused(
-        "POST",
-        &approvals,
-        JSON,
-        &as_vote("a", &for_olga),
-        &format!("approver must be your own name, {}", paul.name),
-    )
-    .await?;
-    let mut for_others = vote(&olga, &seen, "Approve", "churn-v1");
-    for_others["groups"] = json!(["owners"]);
-    olga.is_refused("POST", &approvals, JSON, &as_vote("b", &for_others), "groups must be groups of yours")
-        .await?;
-    let without = vote(&otto, &seen, "Approve", "churn-v1");
-    otto.is_refused(
-        "POST",
-        &approvals,
-        JSON,
-        &as_vote("c", &without),
-        "you may not vote on ModelPromotion churn-v1",
-    )
-    .await?;
-    let status = json!({"status": {"phase": "Succeeded", "stages": [{"name": "production", "releasedAt": "2026-01-01T00:00:00Z"}]}});
-    let path = format!("{}/status", context.own("modelpromotions", "churn-v1"));
-    rita.is_refused("PATCH", &path, MERGE, &status, "cannot patch resource \"modelpromotions/status\"")
-        .await?;
-    let other = json!({"spec": {"model": {"version": "2"}}});
-    rita.is_refused(
-        "PATCH",
-        &context.own("modelpromotions", "churn-v1"),
-        MERGE,
-        &other,
-        "a promotion can't be changed once it exists",
-    )
-    .await?;
-
-    // What may be written and does not count.
-    rita.makes(&approvals, &as_vote("by-rita", &vote(&rita, &seen, "Approve", "churn-v1"))).await?;
-    context.object_says(&context.own("approvals", "by-rita"), "Ready=False/Void").await?;
-    let stale = json!(format!("sha256:{}", "0".repeat(64)));
-    olga.makes(&approvals, &as_vote("stale", &vote(&olga, &stale, "Approve", "churn-v1"))).await?;
-    context.object_says(&context.own("approvals", "stale"), "Ready=False/Void").await?;
-    paul.makes(&approvals, &as_vote("for-nobody", &vote(&paul, &seen, "Approve", "churn-v1"))).await?;
-    let void = context.object_says(&context.own("approvals", "for-nobody"), "Ready=False/Void").await?;
-    ensure!(message(&void, "Ready").contains("none of the groups that may vote: owners"), "{void}");
-    ensure!(runs(context, "production").await?.is_null(), "the stage has a version");
+    cast.are_refused(context, &seen).await?;
+    cast.do_not_count(context, &seen).await?;
 
     // What counts can't be changed, and nobody else takes it back.
-    let mut good = vote(&paul, &seen, "Approve", "churn-v1");
+    let mut good = vote(paul, &seen, "Approve", "churn-v1");
     good["groups"] = json!(["owners"]);
-    paul.makes(&approvals, &as_vote("by-paul", &good)).await?;
-    context.object_says(&context.own("approvals", "by-paul"), "Ready=True/Counted").await?;
+    paul.makes(approvals, &manifest("Approval", "by-paul", &good)).await?;
     let by_paul = context.own("approvals", "by-paul");
+    context.object_says(&by_paul, "Ready=True/Counted").await?;
     let turned = json!({"spec": {"decision": "Reject"}});
     paul.is_refused("PATCH", &by_paul, MERGE, &turned, "a vote can't be changed").await?;
-    otto.is_refused(
-        "DELETE",
-        &by_paul,
-        JSON,
-        &Value::Null,
-        &format!("only {} may withdraw this vote", paul.name),
-    )
-    .await?;
+    let sentence = format!("only {} may withdraw this vote", paul.name);
+    otto.is_refused("DELETE", &by_paul, JSON, &Value::Null, &sentence).await?;
     let promotion = context.get(&context.own("modelpromotions", "churn-v1")).await?.unwrap_or_default();
     let said = message(&promotion, "ApprovalRequired");
     ensure!(said.contains(&format!("1 of 2 votes, among them must be {}", olga.name)), "{said}");
     ensure!(runs(context, "production").await?.is_null(), "the stage has a version");
-    olga.makes(&approvals, &as_vote("by-olga", &vote(&olga, &seen, "Approve", "churn-v1"))).await?;
+    let spec = vote(olga, &seen, "Approve", "churn-v1");
+    olga.makes(approvals, &manifest("Approval", "by-olga", &spec)).await?;
     context.object_says(&context.own("modelpromotions", "churn-v1"), "Ready=True/Succeeded").await?;
     ensure!(runs(context, "production").await? == "1", "the stage has not got the version");
     Ok(())

@@ -132,13 +132,8 @@ impl<'a> Walk<'a> {
         }
         let done = (stage.released_at.is_some() || self.is_approved(wanted, &mut stage))
             && self.is_served(wanted, &mut stage);
-        if !self.message.is_empty() || done {
-            stage.message = self
-                .message
-                .get(..self.message.floor_char_boundary(MESSAGE_LIMIT))
-                .unwrap_or_default()
-                .to_owned();
-        }
+        let message = self.message.get(..self.message.floor_char_boundary(MESSAGE_LIMIT));
+        message.unwrap_or_default().clone_into(&mut stage.message);
         if done {
             stage.done_at = Some(self.now());
             stage.message.clear();
@@ -199,7 +194,7 @@ impl<'a> Walk<'a> {
                 );
                 return self.end(PromotionPhase::Expired, Reason::VoteExpired, message);
             }
-            self.next = Next::After(limit - waited);
+            self.next = Next::After(limit.saturating_sub(waited));
         }
         self.status.phase = PromotionPhase::AwaitingApproval;
         self.reason = Reason::ApprovalRequired;

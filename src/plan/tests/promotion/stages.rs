@@ -56,7 +56,7 @@ fn a_version_goes_from_stage_to_stage_and_endpoints_follow() {
     scene.says("churn", "1", "True", &json!({}));
     scene.settle();
     assert_eq!(scene.phase("churn-v1"), PromotionPhase::Succeeded);
-    assert_eq!(scene.condition("churn-v1", ConditionType::Ready).unwrap().0, true);
+    assert!(scene.condition("churn-v1", ConditionType::Ready).unwrap().0);
     assert_eq!(scene.told(0).0, Reason::Counted);
     let reasons: Vec<Reason> = scene.events.iter().map(|event| event.reason).collect();
     let expected = [Reason::Releasing, Reason::Soaking, Reason::ApprovalRequired, Reason::Succeeded];

@@ -119,6 +119,16 @@ metadata:
     rbac.authorization.k8s.io/aggregate-to-admin: "true"
 rules:
   {{- include "mlops-operator.editRules" . | nindent 2 }}
+---
+# Who votes on promotions: bind it in a namespace, to a person or a group.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: {{ $name }}-approver
+  labels:
+    {{- $labels | nindent 4 }}
+rules:
+  {{- include "mlops-operator.approverRules" . | nindent 2 }}
 {{- end }}
 {{- if or .Values.leaderElection .Values.watchNamespaces }}
 ---
@@ -170,6 +180,7 @@ pub(super) fn output(kinds: &[Kind]) -> Output {
         define("defaultRuntimeRules", &operator_rules(&defaults)),
         define("viewRules", &rule(&read_resources(kinds), &["get", "list", "watch"])),
         define("editRules", &edit_rules(kinds)),
+        define("approverRules", &approver_rules()),
         BODY.to_owned(),
     ];
     Output::new("charts/mlops-operator/templates/rbac.yaml", text.concat())
@@ -182,6 +193,17 @@ fn concerns_default_runtimes(right: &Right) -> bool {
 
 fn define(name: &str, rules: &str) -> String {
     format!("{{{{- define \"mlops-operator.{name}\" }}}}\n{rules}{{{{- end }}}}\n")
+}
+
+/// What `kubectl mlops approve` needs.
+fn approver_rules() -> String {
+    let resources = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+    [
+        rule(&resources(&["modelpromotions", "models", "approvals"]), &["get", "list", "watch"]),
+        rule(&resources(&["modelpromotions"]), &["approve"]),
+        rule(&resources(&["approvals"]), &["create", "delete"]),
+    ]
+    .concat()
 }
 
 fn operator_rules(rights: &[Right]) -> String {
