@@ -61,7 +61,7 @@ pub(super) fn rows<'b>(body: &'b [u8], direction: Direction, masks: &Masks) -> O
         Direction::Inputs => Tensor::inputs(body),
         Direction::Outputs => Tensor::outputs(body),
     };
-    if let Some(rows) = tensors.and_then(|tensors| of_tensors(&tensors, masks)) {
+    if let Some(rows) = tensors.and_then(|tensors| of_tensors(tensors, masks)) {
         return Some(rows);
     }
     let body: Value = serde_json::from_slice(body).ok()?;
@@ -79,11 +79,11 @@ fn unknown(body: &Value, masks: &Masks) -> Option<Vec<Value>> {
 
 /// The first dimension counts the rows, and a tensor of several numbers a row becomes as many columns, `name_0` and so
 /// on.
-fn of_tensors<'b>(tensors: &[Tensor<'b>], masks: &Masks) -> Option<Rows<'b>> {
+fn of_tensors<'b>(tensors: Vec<Tensor<'b>>, masks: &Masks) -> Option<Rows<'b>> {
     let mut count = 0;
     let mut columns = Vec::with_capacity(tensors.len());
-    for (place, tensor) in tensors.iter().enumerate() {
-        let values = tensor.values()?;
+    for (place, tensor) in tensors.into_iter().enumerate() {
+        let (is_float, values) = (tensor.is_float(), tensor.values);
         let rows = tensor.shape.first().map_or(Some(1), |rows| usize::try_from(*rows).ok())?;
         if place == 0 {
             count = rows;
@@ -101,7 +101,7 @@ fn of_tensors<'b>(tensors: &[Tensor<'b>], masks: &Masks) -> Option<Rows<'b>> {
             let is_masked = is_masked || masks.contains(&title);
             (title, is_masked)
         });
-        columns.push(Columns { titles: titles.collect(), values, is_float: tensor.is_float() });
+        columns.push(Columns { titles: titles.collect(), values, is_float });
     }
     (columns.len() < 2 || are_distinct(&columns)).then_some(Rows::Tensors(count, columns))
 }
