@@ -10,6 +10,7 @@ mod frame;
 mod parquet;
 mod record;
 mod rows;
+mod titles;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -9,7 +9,8 @@ use jiff::tz::TimeZone;
 use super::frame::{Frame, Record};
 use super::parquet::{self, About};
 use super::record::{self, line};
-use super::rows::{Direction, Masks, Rows, rows};
+use super::rows::{Direction, Rows, rows};
+use super::titles::Titles;
 use crate::config::{Format, Store};
 use crate::exchange::Exchange;
 use crate::metrics::Captured;
@@ -76,9 +77,9 @@ enum Content {
 
 /// The files of a batch. Those that grow are called after the instance, all others have the name of the batch.
 pub(super) fn make(exchanges: &[Arc<Exchange>], instance: &str, name: &str) -> Made {
-    let (mut contents, mut lost) = (BTreeMap::new(), Vec::new());
+    let (mut contents, mut titles, mut lost) = (BTreeMap::new(), Titles::default(), Vec::new());
     for exchange in exchanges {
-        if add(exchange, &mut contents).is_none() {
+        if add(exchange, &mut titles, &mut contents).is_none() {
             lost.push((Arc::clone(&exchange.asked.endpoint.key), Captured::Unfit));
         }
     }
@@ -117,15 +118,19 @@ pub(super) fn make(exchanges: &[Arc<Exchange>], instance: &str, name: &str) -> M
 }
 
 /// Adds the records of an exchange. None when its bodies can't be recorded.
-fn add(exchange: &Exchange, contents: &mut BTreeMap<Place, Content>) -> Option<()> {
-    let (asked, none) = (&exchange.asked, Masks::new());
+fn add<'b>(
+    exchange: &'b Exchange,
+    titles: &mut Titles<'b>,
+    contents: &mut BTreeMap<Place, Content>,
+) -> Option<()> {
+    let asked = &exchange.asked;
     let route = &asked.endpoint.route;
     // A capture that was chosen has settings.
     let Some(capture) = &route.capture else { return Some(()) };
-    let masks = if capture.masks.is_empty() { &none } else { &capture.masks };
+    let masks = &capture.masks;
     let both = [
-        (Direction::Inputs, rows(exchange.request.whole()?, Direction::Inputs, masks)?),
-        (Direction::Outputs, rows(exchange.answer.whole()?, Direction::Outputs, masks)?),
+        (Direction::Inputs, rows(exchange.request.whole()?, Direction::Inputs, masks, titles)?),
+        (Direction::Outputs, rows(exchange.answer.whole()?, Direction::Outputs, masks, titles)?),
     ];
     let (azure, root) = match &capture.store {
         Store::Folder(folder) => (None, folder.clone()),

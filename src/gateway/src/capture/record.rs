@@ -63,52 +63,26 @@ pub(super) fn line(exchange: &Exchange, direction: Direction, rows: &Rows<'_>, i
 
 /// Appends rows as a list of objects.
 fn text(rows: &Rows<'_>, into: &mut String) {
-    let titles = titles(rows);
     into.push('[');
-    for row in 0..rows.len() {
-        into.push_str(if row == 0 { "" } else { "," });
-        write_row(rows, &titles, row, into);
+    for place in 0..rows.len() {
+        into.push_str(if place == 0 { "" } else { "," });
+        row(rows, place, into);
     }
     into.push(']');
 }
 
 /// Appends one row as an object.
 pub(super) fn row(rows: &Rows<'_>, row: usize, into: &mut String) {
-    write_row(rows, &titles(rows), row, into);
-}
-
-/// The names of columns as they stand before their values.
-fn titles(rows: &Rows<'_>) -> Vec<Vec<(String, bool)>> {
-    let Rows::Tensors(_, tensors) = rows else { return Vec::new() };
-    let quoted = |(title, is_masked): &(String, bool)| (quoted(title), *is_masked);
-    tensors.iter().map(|columns| columns.titles.iter().map(quoted).collect()).collect()
-}
-
-/// A column's name in quotes, and a colon.
-fn quoted(title: &str) -> String {
-    // Hardly any name has something to escape.
-    if title.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
-        return format!("{}:", Value::from(title));
-    }
-    let mut quoted = String::with_capacity(title.len() + 3);
-    quoted.push('"');
-    quoted.push_str(title);
-    quoted.push_str("\":");
-    quoted
-}
-
-fn write_row(rows: &Rows<'_>, titles: &[Vec<(String, bool)>], row: usize, into: &mut String) {
     match rows {
         Rows::Tensors(_, tensors) => {
             into.push('{');
-            let mut separator = "";
-            for (titles, columns) in titles.iter().zip(tensors) {
-                let values = columns.values.iter().skip(row * titles.len());
-                for ((title, is_masked), value) in titles.iter().zip(values) {
-                    into.push_str(separator);
-                    into.push_str(title);
-                    into.push_str(if *is_masked { "null" } else { value });
-                    separator = ",";
+            let mut is_first = true;
+            for columns in tensors {
+                let values = columns.values.iter().skip(row * columns.titles.len());
+                for (title, value) in columns.titles.iter().zip(values) {
+                    into.push_str(title.before(is_first));
+                    into.push_str(if title.is_masked { "null" } else { value });
+                    is_first = false;
                 }
             }
             into.push('}');
@@ -126,6 +100,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::rows::{Masks, rows};
+    use super::super::titles::Titles;
     use super::*;
 
     fn masks() -> Masks {
@@ -134,7 +109,7 @@ mod tests {
 
     fn read(body: &Value, direction: Direction, masks: &Masks) -> Option<Value> {
         let (body, mut found) = (body.to_string(), String::new());
-        text(&rows(body.as_bytes(), direction, masks)?, &mut found);
+        text(&rows(body.as_bytes(), direction, masks, &mut Titles::default())?, &mut found);
         Some(serde_json::from_str(&found).unwrap())
     }
 
