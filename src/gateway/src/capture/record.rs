@@ -1,9 +1,8 @@
 //! Records as Azure Machine Learning's data collector writes them: a CloudEvent a line, with rows as objects.
 use std::fmt::Write as _;
 
-use serde_json::Value;
-
 use super::rows::{Direction, Rows};
+use super::titles::quote;
 use crate::exchange::Exchange;
 
 impl Direction {
@@ -39,26 +38,63 @@ pub(super) fn source(exchange: &Exchange) -> String {
     format!("/namespaces/{}/endpoints/{}/revisions/{revision}", route.namespace, route.name)
 }
 
+/// What all records of a file have in common, as it stands behind an id, and behind the id of a request. All of it is
+/// ours, or names that Kubernetes allows: there is nothing to escape.
+#[derive(Debug)]
+pub(super) struct Form {
+    head: String,
+    tail: String,
+}
+
+impl Form {
+    /// The form of an exchange and those like it.
+    pub(super) fn new(exchange: &Exchange, direction: Direction) -> Self {
+        let (kind, source, revision) = (direction.event(), source(exchange), revision(exchange));
+        Self {
+            head: format!(
+                r#"","source":"{source}","type":"{kind}","datacontenttype":"application/json","time":""#
+            ),
+            tail: format!(
+                r#","modelversion":"{revision}","collectdatatype":"pandas.core.frame.DataFrame","agent":"{AGENT}","contentrange":"bytes 0-"#
+            ),
+        }
+    }
+}
+
+/// What both records of an exchange have in common.
+#[derive(Debug, Default)]
+pub(super) struct Common {
+    time: String,
+    request_id: String,
+}
+
+impl Common {
+    /// Takes an exchange's in place of the last one's.
+    pub(super) fn set(&mut self, exchange: &Exchange) {
+        self.time.clear();
+        self.request_id.clear();
+        // Writing to a text can't fail.
+        let _ = write!(self.time, "{:.3}", exchange.asked.at);
+        // The id is the caller's and may hold quotes.
+        quote(&exchange.asked.request_id, &mut self.request_id);
+    }
+}
+
 /// Appends a record and the end of its line.
-pub(super) fn line(exchange: &Exchange, direction: Direction, rows: &Rows<'_>, into: &mut String) {
-    let asked = &exchange.asked;
-    let (kind, source, revision) = (direction.event(), source(exchange), revision(exchange));
-    // The id is the caller's and may hold quotes; all other texts are ours, or names that Kubernetes allows.
-    let request_id = Value::from(asked.request_id.as_str());
-    let (id, time) = (fastrand::u128(..), asked.at);
-    // Writing to a text can't fail.
-    let _ = write!(
-        into,
-        r#"{{"specversion":"1.0","id":"{id:032x}","source":"{source}","type":"{kind}","datacontenttype":"application/json","time":"{time:.3}","data":"#
-    );
+pub(super) fn line(form: &Form, common: &Common, rows: &Rows<'_>, into: &mut String) {
+    let Common { time, request_id } = common;
+    let _ = write!(into, r#"{{"specversion":"1.0","id":"{:032x}"#, fastrand::u128(..));
+    for part in [&*form.head, time, r#"","data":"#] {
+        into.push_str(part);
+    }
     let start = into.len();
     text(rows, into);
     let length = into.len() - start;
     let last = length.saturating_sub(1);
-    let _ = writeln!(
-        into,
-        r#","correlationid":{request_id},"xrequestid":{request_id},"modelversion":"{revision}","collectdatatype":"pandas.core.frame.DataFrame","agent":"{AGENT}","contentrange":"bytes 0-{last}/{length}"}}"#
-    );
+    for part in [r#","correlationid":"#, request_id, r#","xrequestid":"#, request_id, &*form.tail] {
+        into.push_str(part);
+    }
+    let _ = writeln!(into, r#"{last}/{length}"}}"#);
 }
 
 /// Appends rows as a list of objects.
@@ -97,7 +133,7 @@ pub(super) fn row(rows: &Rows<'_>, row: usize, into: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::super::rows::{Masks, rows};
     use super::super::titles::Titles;
