@@ -7,9 +7,11 @@
 mod azure;
 mod files;
 mod frame;
+mod growing;
 mod parquet;
 mod record;
 mod rows;
+mod titles;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,6 +21,8 @@ use jiff::Timestamp;
 use object_store::azure::MicrosoftAzure;
 use tokio::sync::{mpsc, watch};
 
+use self::files::Made;
+use self::growing::Spare;
 use crate::drain::stopped;
 use crate::exchange::Exchange;
 use crate::metrics::{Captured, Metrics};
@@ -61,7 +65,8 @@ pub struct Writer {
 impl Writer {
     /// Writes until `stop`, and then what is left.
     pub async fn run(mut self, state: Arc<crate::state::State>, mut stop: watch::Receiver<bool>) {
-        let (mut batch, mut number, mut stores) = (Vec::with_capacity(BATCH), 0_u64, HashMap::new());
+        let (mut batch, mut number) = (Vec::with_capacity(BATCH), 0_u64);
+        let (mut stores, mut spare) = (HashMap::new(), Spare::default());
         let started = Timestamp::now().as_second();
         loop {
             tokio::select! {
@@ -75,7 +80,7 @@ impl Writer {
                 number += 1;
                 let name = format!("{}-{started}-{number:06}", self.instance);
                 let exchanges = batch.drain(..within(&batch)).collect();
-                self.write(&state.metrics, exchanges, name, &mut stores).await;
+                spare = self.write(&state.metrics, exchanges, name, &mut stores, spare).await;
             }
             if self.receiver.is_closed() && self.receiver.is_empty() {
                 return;
@@ -95,29 +100,38 @@ impl Writer {
         }
     }
 
+    /// Writes a batch with memory of the last one, and returns that for the next one.
     async fn write(
         &self,
         metrics: &Metrics,
         exchanges: Vec<Arc<Exchange>>,
         name: String,
         stores: &mut HashMap<String, Arc<MicrosoftAzure>>,
-    ) {
+        mut spare: Spare,
+    ) -> Spare {
         let oldest = exchanges.iter().map(|exchange| exchange.asked.at).min();
         // Parsing and files block: they get a thread of their own.
         let instance = self.instance.clone();
         let made = tokio::task::spawn_blocking(move || {
-            let made = files::make(&exchanges, &instance, &name);
-            let (local, remote): (Vec<_>, Vec<_>) =
-                made.files.into_iter().partition(|file| file.azure.is_none());
+            let Made { files, grown, lost } = files::make(&exchanges, &instance, &name, &mut spare);
+            let (local, remote): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.azure.is_none());
             let local: Vec<_> = local.into_iter().map(|file| (file.keep(), file)).collect();
-            (local, remote, made.lost)
+            (grown, local, remote, lost, spare)
         });
-        let Ok((local, remote, lost)) = made.await else {
+        let Ok((grown, local, remote, lost, spare)) = made.await else {
             tracing::error!("a batch of captures ended abruptly");
-            return;
+            return Spare::default();
         };
         for (endpoint, result) in lost {
             metrics.captured(&endpoint, result, 1);
+        }
+        for (endpoint, lines) in grown {
+            if lines.written > 0 {
+                self.count(metrics, &endpoint, lines.written, Ok(()));
+            }
+            if let Some(error) = lines.error {
+                self.count(metrics, &endpoint, lines.failed, Err(error));
+            }
         }
         for (result, file) in local {
             self.count(metrics, &file.endpoint, file.records, result);
@@ -130,6 +144,7 @@ impl Writer {
         if let Some(oldest) = oldest {
             metrics.capture_lag.set(Timestamp::now().duration_since(oldest).as_secs_f64());
         }
+        spare
     }
 
     fn count(&self, metrics: &Metrics, endpoint: &str, records: u64, result: Result<(), String>) {

@@ -200,9 +200,9 @@ impl Frame {
     fn push_tensor(&mut self, first: usize, count: usize, tensor: &Columns<'_>) {
         let width = tensor.titles.len();
         let kind = if tensor.is_float { Kind::of_float } else { Kind::of };
-        for (place, (title, is_masked)) in tensor.titles.iter().enumerate() {
-            let column = self.column(title);
-            if *is_masked {
+        for (place, title) in tensor.titles.iter().enumerate() {
+            let column = self.column(&title.name);
+            if title.is_masked {
                 continue;
             }
             for (row, value) in tensor.values.iter().skip(place).step_by(width).take(count).enumerate() {
@@ -225,9 +225,9 @@ impl Frame {
         let is_new = |name: &str| !self.places.contains_key(&*name_of(name));
         match rows {
             Rows::Tensors(_, tensors) => {
-                let titles = tensors.iter().flat_map(|columns| &columns.titles);
+                let titles = tensors.iter().flat_map(|columns| &*columns.titles);
                 let cells = tensors.iter().map(|columns| columns.values.len()).sum();
-                (cells, titles.filter(|(title, _)| is_new(title)).count())
+                (cells, titles.filter(|title| is_new(&title.name)).count())
             }
             Rows::Values(rows) => {
                 let names = || rows.iter().flat_map(fields).map(|(name, _)| name);

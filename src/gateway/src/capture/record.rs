@@ -1,9 +1,8 @@
 //! Records as Azure Machine Learning's data collector writes them: a CloudEvent a line, with rows as objects.
 use std::fmt::Write as _;
 
-use serde_json::Value;
-
 use super::rows::{Direction, Rows};
+use super::titles::quote;
 use crate::exchange::Exchange;
 
 impl Direction {
@@ -39,76 +38,87 @@ pub(super) fn source(exchange: &Exchange) -> String {
     format!("/namespaces/{}/endpoints/{}/revisions/{revision}", route.namespace, route.name)
 }
 
+/// What all records of a file have in common, as it stands behind an id, and behind the id of a request. All of it is
+/// ours, or names that Kubernetes allows: there is nothing to escape.
+#[derive(Debug)]
+pub(super) struct Form {
+    head: String,
+    tail: String,
+}
+
+impl Form {
+    /// The form of an exchange and those like it.
+    pub(super) fn new(exchange: &Exchange, direction: Direction) -> Self {
+        let (kind, source, revision) = (direction.event(), source(exchange), revision(exchange));
+        Self {
+            head: format!(
+                r#"","source":"{source}","type":"{kind}","datacontenttype":"application/json","time":""#
+            ),
+            tail: format!(
+                r#","modelversion":"{revision}","collectdatatype":"pandas.core.frame.DataFrame","agent":"{AGENT}","contentrange":"bytes 0-"#
+            ),
+        }
+    }
+}
+
+/// What both records of an exchange have in common.
+#[derive(Debug, Default)]
+pub(super) struct Common {
+    time: String,
+    request_id: String,
+}
+
+impl Common {
+    /// Takes an exchange's in place of the last one's.
+    pub(super) fn set(&mut self, exchange: &Exchange) {
+        self.time.clear();
+        self.request_id.clear();
+        // Writing to a text can't fail.
+        let _ = write!(self.time, "{:.3}", exchange.asked.at);
+        // The id is the caller's and may hold quotes.
+        quote(&exchange.asked.request_id, &mut self.request_id);
+    }
+}
+
 /// Appends a record and the end of its line.
-pub(super) fn line(exchange: &Exchange, direction: Direction, rows: &Rows<'_>, into: &mut String) {
-    let asked = &exchange.asked;
-    let (kind, source, revision) = (direction.event(), source(exchange), revision(exchange));
-    // The id is the caller's and may hold quotes; all other texts are ours, or names that Kubernetes allows.
-    let request_id = Value::from(asked.request_id.as_str());
-    let (id, time) = (fastrand::u128(..), asked.at);
-    // Writing to a text can't fail.
-    let _ = write!(
-        into,
-        r#"{{"specversion":"1.0","id":"{id:032x}","source":"{source}","type":"{kind}","datacontenttype":"application/json","time":"{time:.3}","data":"#
-    );
+pub(super) fn line(form: &Form, common: &Common, rows: &Rows<'_>, into: &mut String) {
+    let Common { time, request_id } = common;
+    let _ = write!(into, r#"{{"specversion":"1.0","id":"{:032x}"#, fastrand::u128(..));
+    for part in [&*form.head, time, r#"","data":"#] {
+        into.push_str(part);
+    }
     let start = into.len();
     text(rows, into);
     let length = into.len() - start;
     let last = length.saturating_sub(1);
-    let _ = writeln!(
-        into,
-        r#","correlationid":{request_id},"xrequestid":{request_id},"modelversion":"{revision}","collectdatatype":"pandas.core.frame.DataFrame","agent":"{AGENT}","contentrange":"bytes 0-{last}/{length}"}}"#
-    );
+    for part in [r#","correlationid":"#, request_id, r#","xrequestid":"#, request_id, &*form.tail] {
+        into.push_str(part);
+    }
+    let _ = writeln!(into, r#"{last}/{length}"}}"#);
 }
 
 /// Appends rows as a list of objects.
 fn text(rows: &Rows<'_>, into: &mut String) {
-    let titles = titles(rows);
     into.push('[');
-    for row in 0..rows.len() {
-        into.push_str(if row == 0 { "" } else { "," });
-        write_row(rows, &titles, row, into);
+    for place in 0..rows.len() {
+        into.push_str(if place == 0 { "" } else { "," });
+        row(rows, place, into);
     }
     into.push(']');
 }
 
 /// Appends one row as an object.
 pub(super) fn row(rows: &Rows<'_>, row: usize, into: &mut String) {
-    write_row(rows, &titles(rows), row, into);
-}
-
-/// The names of columns as they stand before their values.
-fn titles(rows: &Rows<'_>) -> Vec<Vec<(String, bool)>> {
-    let Rows::Tensors(_, tensors) = rows else { return Vec::new() };
-    let quoted = |(title, is_masked): &(String, bool)| (quoted(title), *is_masked);
-    tensors.iter().map(|columns| columns.titles.iter().map(quoted).collect()).collect()
-}
-
-/// A column's name in quotes, and a colon.
-fn quoted(title: &str) -> String {
-    // Hardly any name has something to escape.
-    if title.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
-        return format!("{}:", Value::from(title));
-    }
-    let mut quoted = String::with_capacity(title.len() + 3);
-    quoted.push('"');
-    quoted.push_str(title);
-    quoted.push_str("\":");
-    quoted
-}
-
-fn write_row(rows: &Rows<'_>, titles: &[Vec<(String, bool)>], row: usize, into: &mut String) {
     match rows {
         Rows::Tensors(_, tensors) => {
             into.push('{');
-            let mut separator = "";
-            for (titles, columns) in titles.iter().zip(tensors) {
-                let values = columns.values.iter().skip(row * titles.len());
-                for ((title, is_masked), value) in titles.iter().zip(values) {
-                    into.push_str(separator);
-                    into.push_str(title);
-                    into.push_str(if *is_masked { "null" } else { value });
-                    separator = ",";
+            let mut is_first = true;
+            for columns in tensors {
+                let values = columns.values.iter().skip(row * columns.titles.len());
+                for (title, value) in columns.titles.iter().zip(values) {
+                    into.push_str(title.before(is_first));
+                    into.push_str(if title.is_masked { "null" } else { value });
+                    is_first = false;
                 }
             }
             into.push('}');
@@ -123,9 +133,10 @@ fn write_row(rows: &Rows<'_>, titles: &[Vec<(String, bool)>], row: usize, into: 
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::super::rows::{Masks, rows};
+    use super::super::titles::Titles;
     use super::*;
 
     fn masks() -> Masks {
@@ -134,7 +145,7 @@ mod tests {
 
     fn read(body: &Value, direction: Direction, masks: &Masks) -> Option<Value> {
         let (body, mut found) = (body.to_string(), String::new());
-        text(&rows(body.as_bytes(), direction, masks)?, &mut found);
+        text(&rows(body.as_bytes(), direction, masks, &mut Titles::default())?, &mut found);
         Some(serde_json::from_str(&found).unwrap())
     }
 

@@ -3,9 +3,11 @@
 //! Values of tensors are kept as they were written, and no number is read: with a hundred values a request that is a
 //! tenth of the cost of going through a tree of values.
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use serde_json::{Value, json};
 
+use super::titles::{Title, Titles};
 use crate::exchange::MOST_KEPT;
 use crate::tensor::Tensor;
 
@@ -36,8 +38,8 @@ pub(super) enum Rows<'b> {
 /// The columns of one tensor.
 #[derive(Debug, PartialEq)]
 pub(super) struct Columns<'b> {
-    /// The columns' names, and whether their values are left out.
-    pub(super) titles: Vec<(String, bool)>,
+    /// The columns' names.
+    pub(super) titles: Rc<[Title]>,
     /// A row's values after the other's, as they are written.
     pub(super) values: Vec<&'b str>,
     /// Whether the tensor's type is of numbers with a fraction.
@@ -56,12 +58,17 @@ impl Rows<'_> {
 
 /// The rows of a body. None when it is no JSON, or has columns to mask in a form that does not tell where they are:
 /// better no record than a value that nobody may see.
-pub(super) fn rows<'b>(body: &'b [u8], direction: Direction, masks: &Masks) -> Option<Rows<'b>> {
+pub(super) fn rows<'b>(
+    body: &'b [u8],
+    direction: Direction,
+    masks: &'b Masks,
+    titles: &mut Titles<'b>,
+) -> Option<Rows<'b>> {
     let tensors = match direction {
         Direction::Inputs => Tensor::inputs(body),
         Direction::Outputs => Tensor::outputs(body),
     };
-    if let Some(rows) = tensors.and_then(|tensors| of_tensors(&tensors, masks)) {
+    if let Some(rows) = tensors.and_then(|tensors| of_tensors(tensors, masks, titles)) {
         return Some(rows);
     }
     let body: Value = serde_json::from_slice(body).ok()?;
@@ -79,11 +86,11 @@ fn unknown(body: &Value, masks: &Masks) -> Option<Vec<Value>> {
 
 /// The first dimension counts the rows, and a tensor of several numbers a row becomes as many columns, `name_0` and so
 /// on.
-fn of_tensors<'b>(tensors: &[Tensor<'b>], masks: &Masks) -> Option<Rows<'b>> {
-    let mut count = 0;
+fn of_tensors<'b>(tensors: Vec<Tensor<'b>>, masks: &'b Masks, titles: &mut Titles<'b>) -> Option<Rows<'b>> {
+    let (mut count, are_apart) = (0, are_apart(&tensors));
     let mut columns = Vec::with_capacity(tensors.len());
-    for (place, tensor) in tensors.iter().enumerate() {
-        let values = tensor.values()?;
+    for (place, tensor) in tensors.into_iter().enumerate() {
+        let (is_float, values) = (tensor.is_float(), tensor.values);
         let rows = tensor.shape.first().map_or(Some(1), |rows| usize::try_from(*rows).ok())?;
         if place == 0 {
             count = rows;
@@ -95,37 +102,24 @@ fn of_tensors<'b>(tensors: &[Tensor<'b>], masks: &Masks) -> Option<Rows<'b>> {
         if width.saturating_mul(tensor.name.len()).saturating_mul(rows) > MOST {
             return None;
         }
-        let is_masked = masks.contains(&*tensor.name);
-        let titles = (0..width).map(|column| {
-            let title = if width == 1 { tensor.name.to_string() } else { numbered(&tensor.name, column) };
-            let is_masked = is_masked || masks.contains(&title);
-            (title, is_masked)
-        });
-        columns.push(Columns { titles: titles.collect(), values, is_float: tensor.is_float() });
+        let titles = titles.of(masks, tensor.name, width);
+        columns.push(Columns { titles, values, is_float });
     }
-    (columns.len() < 2 || are_distinct(&columns)).then_some(Rows::Tensors(count, columns))
+    (are_apart || are_distinct(&columns)).then_some(Rows::Tensors(count, columns))
 }
 
-/// `name_0` and so on, without the cost of formatting, which every request would pay for each of its columns.
-fn numbered(name: &str, column: usize) -> String {
-    let mut title = String::with_capacity(name.len() + 6);
-    title.push_str(name);
-    title.push('_');
-    let mut power = 1;
-    while column / power >= 10 {
-        power *= 10;
-    }
-    while power > 0 {
-        title.push(char::from(b'0' + (column / power % 10) as u8));
-        power /= 10;
-    }
-    title
+/// Whether no tensor's name begins with another's: then no two columns can have the same.
+fn are_apart(tensors: &[Tensor<'_>]) -> bool {
+    let mut names: Vec<&str> = tensors.iter().map(|tensor| &*tensor.name).collect();
+    names.sort_unstable();
+    // In this order a name stands right before those that begin with it.
+    names.windows(2).all(|pair| matches!(pair, [one, other] if !other.starts_with(one)))
 }
 
 /// `x` with two columns and `x_0` would be two columns of one name.
 fn are_distinct(columns: &[Columns<'_>]) -> bool {
-    let titles = columns.iter().flat_map(|columns| &columns.titles);
-    let mut titles: Vec<&str> = titles.map(|(title, _)| &**title).collect();
+    let titles = columns.iter().flat_map(|columns| &*columns.titles);
+    let mut titles: Vec<&str> = titles.map(|title| &*title.name).collect();
     titles.sort_unstable();
     titles.windows(2).all(|pair| pair.first() != pair.last())
 }
@@ -178,36 +172,47 @@ fn masked(value: &Value, masks: &Masks) -> Value {
 mod tests {
     use super::*;
 
-    /// Rows of a test's columns: what a file of either format has to say.
-    fn columns(values: Rows<'_>) -> Vec<(String, bool)> {
-        let Rows::Tensors(_, columns) = values else { unreachable!("no tensors") };
-        columns.into_iter().flat_map(|columns| columns.titles).collect()
+    fn read<'b>(body: &'b str, masks: &'b Masks) -> Option<Rows<'b>> {
+        rows(body.as_bytes(), Direction::Inputs, masks, &mut Titles::default())
+    }
+
+    /// Whether the columns of tensors of so many values can be told apart.
+    fn is_table(tensors: &[(&str, usize)]) -> bool {
+        let tensor =
+            |(name, width): &(&str, usize)| json!({"name": name, "shape": [1], "data": vec![1; *width]});
+        let body = json!({"inputs": tensors.iter().map(tensor).collect::<Vec<_>>()}).to_string();
+        matches!(read(&body, &Masks::new()), Some(Rows::Tensors(..)))
     }
 
     #[test]
-    fn columns_are_numbered_in_decimals() {
-        for column in [0, 9, 10, 99, 100, 1_024, 1_048_575] {
-            assert_eq!(numbered("x", column), format!("x_{column}"));
-        }
-    }
-
-    #[test]
-    fn names_that_would_fill_memory_or_meet_are_no_columns() {
-        let long = "n".repeat(MOST_KEPT / 2);
-        let tensor = |name: &str, data: Value| json!({"name": name, "shape": [1], "data": data});
+    fn names_that_would_fill_memory_are_no_columns() {
+        let (long, none, some) = ("n".repeat(MOST_KEPT / 2), Masks::new(), Masks::from(["a".to_owned()]));
         let body = json!({"inputs": [{"name": long, "shape": [40], "data": vec![1; 40]}]}).to_string();
-        let found = rows(body.as_bytes(), Direction::Inputs, &Masks::new());
-        assert!(matches!(found, Some(Rows::Values(_))));
-        assert_eq!(rows(body.as_bytes(), Direction::Inputs, &["a".to_owned()].into()), None);
+        assert!(matches!(read(&body, &none), Some(Rows::Values(_))));
+        assert_eq!(read(&body, &some), None);
         let split = json!({"columns": [long], "data": vec![[1]; 40]}).to_string();
-        assert_eq!(rows(split.as_bytes(), Direction::Inputs, &["a".to_owned()].into()), None);
+        assert_eq!(read(&split, &some), None);
+    }
 
-        let both = |other: &str| json!({"inputs": [tensor("x", json!([1, 2])), tensor(other, json!([3]))]});
-        let (same, other) = (both("x_0").to_string(), both("x_2").to_string());
-        let found = rows(same.as_bytes(), Direction::Inputs, &Masks::new());
-        assert!(matches!(found, Some(Rows::Values(_))));
-        let found = rows(other.as_bytes(), Direction::Inputs, &["x_1".to_owned()].into()).unwrap();
-        let expected = [("x_0", false), ("x_1", true), ("x_2", false)];
-        assert_eq!(columns(found), expected.map(|(title, is_masked)| (title.to_owned(), is_masked)));
+    #[test]
+    fn names_that_meet_are_no_columns() {
+        assert!(is_table(&[("x", 2), ("x_2", 1)]));
+        assert!(is_table(&[("x", 1), ("x_0", 1)]));
+        assert!(is_table(&[("x", 2), ("x", 1)]));
+        assert!(is_table(&[("label", 1), ("probability", 2), ("la", 3)]));
+        assert!(!is_table(&[("x", 2), ("x_0", 1)]));
+        assert!(!is_table(&[("x_0", 1), ("y", 1), ("x", 2)]));
+        assert!(!is_table(&[("x", 1), ("xy", 1), ("x", 1)]));
+        assert!(!is_table(&[("x_1", 2), ("xx", 1), ("x", 2), ("x_1_1", 1)]));
+
+        let body = json!({"inputs": [
+            {"name": "x", "shape": [1], "data": [1, 2]},
+            {"name": "x_2", "shape": [1], "data": [3]},
+        ]});
+        let (body, masks) = (body.to_string(), ["x_1".to_owned()].into());
+        let Some(Rows::Tensors(1, columns)) = read(&body, &masks) else { unreachable!("no tensors") };
+        let titles = columns.iter().flat_map(|columns| &*columns.titles);
+        let found: Vec<_> = titles.map(|title| (&*title.name, title.is_masked)).collect();
+        assert_eq!(found, [("x_0", false), ("x_1", true), ("x_2", false)]);
     }
 }

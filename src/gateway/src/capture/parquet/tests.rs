@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::super::frame::{Frame, Record, name_of};
 use super::super::record;
-use super::super::rows::{Direction, Masks, Rows, rows};
+use super::super::rows::{self, Direction, Masks, Rows};
+use super::super::titles::Titles;
 use super::*;
 
 fn about() -> About {
@@ -17,6 +18,11 @@ fn about() -> About {
         kind: "azureml.inference.inputs",
         revision: "a".to_owned(),
     }
+}
+
+fn rows(body: &str) -> Rows<'_> {
+    static NONE: Masks = Masks::new();
+    rows::rows(body.as_bytes(), Direction::Inputs, &NONE, &mut Titles::default()).unwrap()
 }
 
 fn record(rows: &Rows<'_>, id: &str) -> Record {
@@ -37,7 +43,7 @@ fn frame(bodies: &[Value]) -> Frame {
     let mut frame = Frame::default();
     for body in bodies {
         let body = body.to_string();
-        let rows = rows(body.as_bytes(), Direction::Inputs, &Masks::new()).unwrap();
+        let rows = rows(&body);
         frame.push(record(&rows, "id"), &rows).unwrap();
     }
     frame
@@ -133,7 +139,7 @@ fn every_row_says_which_request_it_is_of_and_columns_of_the_same_name_are_kept_a
     let mut frame = Frame::default();
     for id in ["one", "two"] {
         let body = json!({"data": [{"time": 1, "data.time": 2, "Row": 3}, {"time": 4}]}).to_string();
-        let rows = rows(body.as_bytes(), Direction::Inputs, &Masks::new()).unwrap();
+        let rows = rows(&body);
         frame.push(record(&rows, id), &rows).unwrap();
     }
     let reader = reader(&frame, 3);
@@ -177,7 +183,7 @@ fn what_has_too_many_columns_or_next_to_nothing_in_them_is_kept_row_by_row() {
     let sparse: Vec<Value> = (0..4_000).map(|row| json!({(format!("c{}", row % 1_000)): row})).collect();
     let sparse = json!(sparse).to_string();
     for body in [&wide, &sparse] {
-        let rows = rows(body.as_bytes(), Direction::Inputs, &Masks::new()).unwrap();
+        let rows = rows(body);
         let mut frame = Frame::default();
         let record = frame.push(record(&rows, "id"), &rows).unwrap_err();
         frame.push_whole(record, &rows);
@@ -249,7 +255,7 @@ proptest! {
         let mut expected = Vec::new();
         for body in &bodies {
             let body = body.to_string();
-            let rows = rows(body.as_bytes(), Direction::Inputs, &Masks::new()).unwrap();
+            let rows = rows(&body);
             for place in 0..rows.len() {
                 let mut text = String::new();
                 record::row(&rows, place, &mut text);

@@ -1,0 +1,147 @@
+//! A file of this machine that grows by parts, so that not all lines of a batch have to be in memory at once.
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Result, Write as _};
+use std::path::{Path, PathBuf};
+
+/// So many bytes are written at once: enough to be worth the system calls, and few enough to stay in a processor's cache.
+pub(super) const PART: usize = 64 * 1024;
+/// What a text keeps of its memory once it is written.
+const KEPT: usize = 2 * PART;
+/// The most texts that are kept for the next batch.
+const SPARE: usize = 16;
+
+/// Memory for texts, kept from one batch to the next.
+#[derive(Debug, Default)]
+pub(super) struct Spare(Vec<String>);
+
+impl Spare {
+    /// An empty text.
+    pub(super) fn take(&mut self) -> String {
+        self.0.pop().unwrap_or_default()
+    }
+
+    fn give(&mut self, text: String) {
+        if self.0.len() < SPARE {
+            self.0.push(text);
+        }
+    }
+}
+
+/// Lines, and what became of those before them.
+#[derive(Debug)]
+pub(super) struct Growing {
+    path: PathBuf,
+    text: String,
+    records: u64,
+    /// How many records were written.
+    pub(super) written: u64,
+    /// How many were not.
+    pub(super) failed: u64,
+    /// Why the last of them was not.
+    pub(super) error: Option<String>,
+}
+
+impl Growing {
+    /// Lines for a file.
+    pub(super) fn new(path: PathBuf, text: String) -> Self {
+        Self { path, text, records: 0, written: 0, failed: 0, error: None }
+    }
+
+    /// Adds a record, and writes when there is enough.
+    pub(super) fn push(&mut self, line: impl FnOnce(&mut String)) {
+        line(&mut self.text);
+        self.records += 1;
+        if self.text.len() >= PART {
+            self.write();
+        }
+    }
+
+    /// Writes what is left, and gives the memory back.
+    pub(super) fn finish(&mut self, spare: &mut Spare) {
+        if self.records > 0 {
+            self.write();
+        }
+        spare.give(std::mem::take(&mut self.text));
+    }
+
+    /// A part that can't be written is lost alone: the next one may find what this one missed.
+    fn write(&mut self) {
+        let records = std::mem::take(&mut self.records);
+        match append(&self.path, self.text.as_bytes()) {
+            Ok(()) => self.written += records,
+            Err(error) => {
+                self.failed += records;
+                self.error = Some(error.to_string());
+            }
+        }
+        self.text.clear();
+        self.text.shrink_to(KEPT);
+    }
+}
+
+fn append(path: &Path, bytes: &[u8]) -> Result<()> {
+    open(path)?.write_all(bytes)
+}
+
+/// Opens a file, whose folder is new once an hour.
+fn open(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    match options.open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+            options.open(path)
+        }
+        opened => opened,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many lines, of which three make more than a part.
+    fn push(growing: &mut Growing, lines: usize) {
+        for _ in 0..lines {
+            growing.push(|text| text.extend(std::iter::repeat_n('x', PART / 3).chain(['\n'])));
+        }
+    }
+
+    #[test]
+    fn records_of_a_part_that_can_not_be_written_are_lost_and_all_others_are_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (blocked, path) = (folder.path().join("v1"), folder.path().join("v1/00/one.jsonl"));
+        let (mut growing, mut spare) = (Growing::new(path.clone(), String::new()), Spare::default());
+        push(&mut growing, 3);
+        assert_eq!((growing.written, growing.failed), (3, 0));
+        std::fs::rename(&blocked, folder.path().join("moved")).unwrap();
+        std::fs::write(&blocked, "").unwrap();
+        push(&mut growing, 4);
+        assert_eq!((growing.written, growing.failed), (3, 3));
+        assert!(growing.error.is_some());
+        std::fs::remove_file(&blocked).unwrap();
+        push(&mut growing, 4);
+        assert_eq!((growing.written, growing.failed), (6, 3));
+        growing.finish(&mut spare);
+        assert_eq!((growing.written, growing.failed), (8, 3));
+        let lines = |path: &Path| std::fs::read_to_string(path).unwrap().lines().count();
+        assert_eq!((lines(&folder.path().join("moved/00/one.jsonl")), lines(&path)), (3, 5));
+    }
+
+    #[test]
+    fn memory_is_kept_but_not_that_of_a_huge_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spare = Spare::default();
+        let mut growing = Growing::new(folder.path().join("one.jsonl"), spare.take());
+        growing.push(|text| text.extend(std::iter::repeat_n('x', 9 * PART)));
+        push(&mut growing, 1);
+        growing.finish(&mut spare);
+        assert_eq!((growing.written, growing.failed), (2, 0));
+        let kept = spare.take();
+        assert!(kept.is_empty() && (PART / 3..=KEPT).contains(&kept.capacity()));
+        for _ in 0..2 * SPARE {
+            spare.give(String::new());
+        }
+        assert_eq!(spare.0.len(), SPARE);
+    }
+}
