@@ -24,10 +24,6 @@ use serde::{Deserialize, Serialize};
     status = "ApprovalStatus",
     derive = "PartialEq",
     doc = "One person's vote on one stage of a ModelPromotion.",
-    printcolumn(name = "Promotion", type_ = "string", json_path = ".spec.promotion"),
-    printcolumn(name = "Stage", type_ = "string", json_path = ".spec.stage"),
-    printcolumn(name = "Decision", type_ = "string", json_path = ".spec.decision"),
-    printcolumn(name = "Approver", type_ = "string", json_path = ".spec.approver"),
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -38,6 +34,10 @@ use serde::{Deserialize, Serialize};
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].reason"
     ),
+    printcolumn(name = "Promotion", type_ = "string", json_path = ".spec.promotion"),
+    printcolumn(name = "Stage", type_ = "string", json_path = ".spec.stage"),
+    printcolumn(name = "Decision", type_ = "string", json_path = ".spec.decision"),
+    printcolumn(name = "Approver", type_ = "string", json_path = ".spec.approver"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
         name = "Message",

@@ -27,10 +27,6 @@ use crate::meta::ModelFormat;
     status = "ModelPromotionStatus",
     derive = "PartialEq",
     doc = "One version of a model on its way from stage to stage, with people's approval where a stage asks for it.",
-    printcolumn(name = "Model", type_ = "string", json_path = ".spec.model.name"),
-    printcolumn(name = "Version", type_ = "string", json_path = ".spec.model.version"),
-    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
-    printcolumn(name = "Stage", type_ = "string", json_path = ".status.stage"),
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -41,6 +37,10 @@ use crate::meta::ModelFormat;
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].reason"
     ),
+    printcolumn(name = "Model", type_ = "string", json_path = ".spec.model.name"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".spec.model.version"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Stage", type_ = "string", json_path = ".status.stage"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
         name = "Message",

@@ -257,7 +257,7 @@ pub(crate) struct VoteOptions {
 
 #[derive(Args, Debug)]
 pub(crate) struct StatusOptions {
-    /// endpoint (ep), mlworkspace (mlw), compute, dataasset, model, modelregistry or servingruntime (srt); KIND/NAME works too.
+    /// endpoint (ep), mlworkspace (mlw), compute, dataasset, model, modelregistry, modelpromotion (promo), approval (appr) or servingruntime (srt); KIND/NAME works too.
     pub(crate) kind: Option<String>,
     /// The object's name.
     pub(crate) name: Option<String>,
@@ -284,7 +284,7 @@ pub(crate) struct CheckOptions {
 
 #[derive(Args, Debug)]
 pub(crate) struct ExplainOptions {
-    /// endpoint (ep), mlworkspace (mlw), compute, dataasset, model, modelregistry or servingruntime (srt); KIND/NAME works too.
+    /// endpoint (ep), mlworkspace (mlw), compute, dataasset, model, modelregistry, modelpromotion (promo), approval (appr) or servingruntime (srt); KIND/NAME works too.
     pub(crate) kind: String,
     /// The object's name.
     pub(crate) name: Option<String>,

@@ -14,16 +14,18 @@ use crate::failure::Failure;
 /// A kind that the plugin shows.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Kind {
+    Approval,
     Compute,
     DataAsset,
     Endpoint,
     MLWorkspace,
     Model,
+    ModelPromotion,
     ModelRegistry,
     ServingRuntime,
 }
 
-/// An object of a kind that lives in Azure alone: all these have the same status.
+/// An object of a kind without pods: all these tell how they are by their conditions.
 pub(crate) type AzureObject = Object<Value, AzureStatus>;
 
 /// What the user asked to see.
@@ -34,20 +36,29 @@ pub(crate) struct Selection {
 }
 
 /// The table of kinds: the name, the plural, and the short names.
-const TABLE: [(Kind, &str, &str, &[&str]); 7] = [
+const TABLE: [(Kind, &str, &str, &[&str]); 9] = [
+    (Kind::Approval, "Approval", "approvals", &["appr"]),
     (Kind::Compute, "Compute", "computes", &["mlc"]),
     (Kind::DataAsset, "DataAsset", "dataassets", &["mlda"]),
     (Kind::Endpoint, "Endpoint", "endpoints", &["ep", "mlep"]),
     (Kind::MLWorkspace, "MLWorkspace", "mlworkspaces", &["mlw"]),
     (Kind::Model, "Model", "models", &["mlm"]),
+    (Kind::ModelPromotion, "ModelPromotion", "modelpromotions", &["promo"]),
     (Kind::ModelRegistry, "ModelRegistry", "modelregistries", &["mlreg"]),
     (Kind::ServingRuntime, "ServingRuntime", "servingruntimes", &["srt"]),
 ];
 
 impl Kind {
-    /// The kinds that live in Azure alone.
-    pub(crate) const AZURE: [Self; 5] =
-        [Self::Compute, Self::DataAsset, Self::MLWorkspace, Self::Model, Self::ModelRegistry];
+    /// The kinds without pods: those that live in Azure, and those that people decide by.
+    pub(crate) const WITHOUT_PODS: [Self; 7] = [
+        Self::Compute,
+        Self::DataAsset,
+        Self::MLWorkspace,
+        Self::Model,
+        Self::ModelRegistry,
+        Self::ModelPromotion,
+        Self::Approval,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         TABLE[self as usize].1

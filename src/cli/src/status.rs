@@ -72,7 +72,7 @@ async fn gather(cluster: &Cluster, scope: &Scope) -> Result<Seen, Failure> {
         let found: Vec<ServingRuntime> = objects::list(cluster, Kind::ServingRuntime, namespace).await?;
         seen.runtimes = chosen(found, Kind::ServingRuntime, scope)?;
     }
-    for kind in Kind::AZURE.into_iter().filter(|kind| scope.selection.includes(*kind)) {
+    for kind in Kind::WITHOUT_PODS.into_iter().filter(|kind| scope.selection.includes(*kind)) {
         match objects::list_azure(cluster, kind, namespace).await? {
             Some(found) => {
                 seen.azure.insert(kind, chosen(found, kind, scope)?);

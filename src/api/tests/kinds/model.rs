@@ -19,6 +19,8 @@ fn sensible_models_are_accepted() {
     for changes in [
         json!({}),
         json!({"versions": null}),
+        json!({"workspaceRef": null, "versions.0.uri": "pvc://models/churn.onnx"}),
+        json!({"workspaceRef": null, "versions.0.uri": "http://models.team.svc/churn.onnx"}),
         json!({"workspaceRef": null, "registryRef": {"name": "contoso"}}),
         json!({"versions.0.uri": "https://account.blob.core.windows.net/models/churn/1/model.onnx"}),
         json!({"versions.0.uri": "azureml://jobs/train/outputs/artifacts/paths/model"}),
@@ -39,7 +41,8 @@ fn nonsense_in_a_model_is_refused_with_a_sentence() {
     let uri = "uri must be azureml://datastores/STORE/paths/PATH";
     for (changes, words) in [
         (json!({"registryRef": {"name": "contoso"}}), place),
-        (json!({"workspaceRef": null}), place),
+        (json!({"workspaceRef": null}), "must be what pods can fetch"),
+        (json!({"versions.0.uri": "pvc://models/churn.onnx"}), uri),
         (json!({"versions.0.uri": "s3://bucket/model"}), uri),
         (json!({"versions.0.uri": "azureml://"}), uri),
         (json!({"versions.0.uri": "https://user:password@host/model"}), uri),

@@ -11,6 +11,9 @@ pub(super) enum Persona {
     /// Trained and exported the model.
     #[serde(rename = "data scientist")]
     DataScientist,
+    /// Decides what goes to production.
+    #[serde(rename = "project lead")]
+    ProjectLead,
     /// Owns the cluster and the installation.
     #[serde(rename = "infrastructure engineer")]
     InfrastructureEngineer,
@@ -21,6 +24,7 @@ impl Persona {
         match self {
             Self::MlEngineer => "ML engineer",
             Self::DataScientist => "data scientist",
+            Self::ProjectLead => "project lead",
             Self::InfrastructureEngineer => "infrastructure engineer",
         }
     }
@@ -76,7 +80,12 @@ pub(super) fn remedy(reason: Reason) -> Remedy {
         | Reason::MetricUnavailable
         | Reason::ScaledElsewhere
         | Reason::RouteNotAccepted
+        | Reason::StageFailed
+        | Reason::VoteRejected
+        | Reason::VoteExpired
+        | Reason::BundleChanged
         | Reason::Drifted => ask(Persona::MlEngineer, Place::Spec),
+        Reason::ApprovalRequired | Reason::Void => ask(Persona::ProjectLead, Place::Spec),
         Reason::SoftDeleted | Reason::OperationFailed | Reason::OperationStuck => {
             ask(Persona::MlEngineer, Place::Portal)
         }

@@ -24,10 +24,12 @@ const STAGES: usize = 6;
 /// What happens to an object.
 pub(super) async fn object(scene: &Scene, object: &Value, report: &mut ObjectReport) -> Result<(), Failure> {
     let kind = documents::kind(object);
-    if kind == "ServingRuntime" {
-        return Ok(());
-    }
-    let part = if kind == "Endpoint" { azure_part(object) } else { AzurePart::Wanted };
+    let part = match kind {
+        "Endpoint" => azure_part(object),
+        "ServingRuntime" | "ModelPromotion" | "Approval" => return Ok(()),
+        "Model" if plan::model::is_alone(object) => return Ok(()),
+        _ => AzurePart::Wanted,
+    };
     let mut last = None;
     let mut first_steps = Vec::new();
     if let (Some(azure_kind), true) = (plan::azure::kind(kind), part != AzurePart::Nothing) {

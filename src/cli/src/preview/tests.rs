@@ -100,7 +100,10 @@ fn a_manifest_that_does_not_fit_its_schema_is_told_field_by_field() {
             "amlCompute": {"vmSize": "Standard_DS3_v2", "scaleSettings": {"maxNodeCount": "four"}}}});
     insta::assert_snapshot!(schema::problems(&object).join("\n"));
     let unknown = json!({"apiVersion": "mlops-operator.dev/v1alpha1", "kind": "Computer"});
-    assert!(schema::problems(&unknown)[0].starts_with("kind Computer is not known: it is one of Compute, "));
+    assert!(
+        schema::problems(&unknown)[0]
+            .starts_with("kind Computer is not known: it is one of Approval, Compute, ")
+    );
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn alone(model: &ModelReference, facts: &Facts) -> Result<Option<ResolvedModel>,
     let Some(object) = facts.objects.find("Model", &reference.name).filter(crate::model::is_alone) else {
         return Ok(None);
     };
-    let version = chosen(&object, model)?;
+    let version = chosen(&object, model, facts)?;
     let entry = listed(&object).find(|entry| entry["version"] == version.as_str()).ok_or_else(|| {
         let message =
             format!("Model {} lists no version {version}: add it to its spec.versions", reference.name);
@@ -317,7 +317,7 @@ fn registry(name: &str, facts: &Facts) -> Result<ResourceId, Refusal> {
 /// The version that is meant: the one that is named, else the one that the Model stands for.
 fn version(object: &Value, model: &ModelReference, facts: &Facts) -> Result<String, Refusal> {
     let name = model.model_ref.as_ref().map(|it| it.name.as_str()).unwrap_or_default();
-    let version = chosen(object, model)?;
+    let version = chosen(object, model, facts)?;
     let is_listed = listed(object).any(|entry| entry["version"] == version);
     let end = format!("/versions/{version}").to_ascii_lowercase();
     let exists = object["status"]["resources"].as_array().into_iter().flatten().any(|resource| {
@@ -339,16 +339,18 @@ fn listed(object: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// The version that is named, or that the stage runs which is followed, or the one that the Model stands for.
-fn chosen(object: &Value, model: &ModelReference) -> Result<String, Refusal> {
+fn chosen(object: &Value, model: &ModelReference, facts: &Facts) -> Result<String, Refusal> {
     let reference = model.model_ref.as_ref();
     let name = reference.map(|it| it.name.as_str()).unwrap_or_default();
     if let Some(stage) = reference.and_then(|it| it.stage.as_deref()) {
         let mut stages = object["status"]["stages"].as_array().into_iter().flatten();
-        let version = stages.find(|it| it["name"] == stage).and_then(|it| it["version"].as_str());
-        return version.map(str::to_owned).ok_or_else(|| {
+        if let Some(version) = stages.find(|it| it["name"] == stage).and_then(|it| it["version"].as_str()) {
+            return Ok(version.to_owned());
+        }
+        if !facts.assume_ready {
             let message = format!("no version of Model {name} has come to stage {stage} yet: promote one");
-            refuse(Reason::DependencyNotReady, message)
-        });
+            return Err(refuse(Reason::DependencyNotReady, message));
+        }
     }
     let last = || listed(object).last().and_then(|entry| entry["version"].as_str());
     let latest = || object["status"]["outputs"]["latestVersion"].as_str();

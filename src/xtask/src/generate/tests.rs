@@ -42,6 +42,8 @@ fn every_sample_is_what_its_type_reads() {
         let value: Value = serde_saphyr::from_str(&output.contents).unwrap();
         let kind = value["kind"].as_str().unwrap();
         let back = match kind {
+            "Approval" => read::<api::Approval>(&value),
+            "ModelPromotion" => read::<api::ModelPromotion>(&value),
             "Compute" => read::<api::Compute>(&value),
             "DataAsset" => read::<api::DataAsset>(&value),
             "Endpoint" => read::<api::Endpoint>(&value),
