@@ -12,6 +12,8 @@ mod go_fake;
 mod lifecycle;
 #[path = "azure_resources/rollouts.rs"]
 mod rollouts;
+#[path = "azure_resources/rollouts_measured.rs"]
+mod rollouts_measured;
 #[path = "azure_resources/samples.rs"]
 mod samples;
 #[path = "azure_resources/z1.rs"]
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         go_fake::the_core_works_against_go_s_official_fake_server,
         rollouts::a_version_takes_over_step_by_step_through_crashes,
         rollouts::a_version_that_fails_gets_no_request_and_goes,
+        rollouts_measured::azure_monitor_tells_which_version_takes_over,
         lifecycle::a_workspace_and_its_data_are_made_changed_and_deleted,
         lifecycle::the_mode_plan_tells_every_write_and_makes_none,
         lifecycle::ids_and_keys_are_exported_and_a_stranger_s_secret_is_kept,

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 /// How long a rollout may take to get somewhere, with crashes.
 const LIMIT: Duration = Duration::from_mins(3);
 
-fn endpoint_id() -> String {
+pub(crate) fn endpoint_id() -> String {
     format!("{}/onlineEndpoints/churn", workspace_id("dev"))
 }
 
@@ -41,7 +41,7 @@ async fn served(context: &Context) -> anyhow::Result<(String, String)> {
 }
 
 /// Waits until the rollout's status is as asked for.
-async fn rollout(
+pub(crate) async fn rollout(
     context: &Context,
     path: &str,
     what: &str,

@@ -181,10 +181,6 @@ fn refused_endpoints() -> Vec<(Value, &'static str)> {
         ),
         (managed(&json!([{"mirror": 51}]), json!({})), "mirror in rollout.steps may be 50 at most"),
         (
-            managed(&json!([{"traffic": 10}]), json!({"maxErrorRate": 0.1})),
-            "rollout.analysis.maxErrorRate and maxP95LatencyRatio apply to the target Kubernetes",
-        ),
-        (
             managed(&json!([{"mirror": 10}]), json!({"maxPredictionDisagreement": 0.1})),
             "nobody sees the answers to the copies that Azure makes",
         ),
@@ -371,7 +367,7 @@ fn good_traffic() -> Vec<Value> {
                 "modes": {"errorRate": "Warn"}, "queries": [{"name": "a", "query": "up", "min": 1}]}, "onFailure": "Pause"}}),
         managed(
             &json!([{"mirror": 50, "hold": "5m"}, {"traffic": 10}, {"pause": true}]),
-            json!({"queries": [{"name": "a", "query": "up", "min": 1}]}),
+            json!({"maxErrorRate": 0.01, "maxP95LatencyRatio": 1.2, "queries": [{"name": "a", "query": "up", "min": 1}]}),
         ),
         json!({"target": {"type": "ManagedOnline", "workspaceRef": {"name": "dev"}}, "rollout": {"strategy": "BlueGreen"},
             "model": {"modelRef": {"name": "churn"}, "format": "MLflow"}}),

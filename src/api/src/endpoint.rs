@@ -106,9 +106,6 @@ pub use traffic::{Capture, CaptureFormat, CaptureStore, GatewayApi, ParentRefere
     validation = Rule::new("!has(self.routing) || !has(self.routing.gatewayApi) || !has(self.rollout.analysis) || !(has(self.rollout.analysis.maxErrorRate) || has(self.rollout.analysis.maxP95LatencyRatio))")
         .message("analysis.maxErrorRate and maxP95LatencyRatio are measured by the inference gateway; with routing.gatewayApi, judge by the metrics of your own gateway with analysis.queries")
         .field_path(".rollout"),
-    validation = Rule::new("self.target.type == 'Kubernetes' || !has(self.rollout.analysis) || !(has(self.rollout.analysis.maxErrorRate) || has(self.rollout.analysis.maxP95LatencyRatio))")
-        .message("rollout.analysis.maxErrorRate and maxP95LatencyRatio apply to the target Kubernetes, where the inference gateway measures: in Azure, use rollout.analysis.queries")
-        .field_path(".rollout"),
     validation = Rule::new("self.target.type == 'Kubernetes' || !has(self.rollout.analysis) || !has(self.rollout.analysis.maxPredictionDisagreement)")
         .message("rollout.analysis.maxPredictionDisagreement applies to the target Kubernetes: nobody sees the answers to the copies that Azure makes")
         .field_path(".rollout"),

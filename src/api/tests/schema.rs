@@ -320,8 +320,12 @@ fn a_rollout_in_azure_asks_for_what_azure_can_do() {
         (json!({"type": "ManagedOnline"}), json!({"type": "ArcKubernetes", "computeRef": {"name": "arc"}}));
     let (mirrored, moved) = (json!([{"mirror": 50, "hold": "5m"}]), json!([{"traffic": 10, "hold": "5m"}]));
     let queries = json!({"analysis": {"queries": [{"name": "errors", "query": "up", "max": 1}]}});
+    let measured = json!({"analysis": {"minRequests": 50, "maxErrorRate": 0.01, "maxP95LatencyRatio": 1.5}});
     let none = json!({});
     for (target, steps, more) in [
+        (&managed, &mirrored, &measured),
+        (&managed, &moved, &measured),
+        (&arc, &moved, &measured),
         (&managed, &mirrored, &none),
         (&managed, &moved, &queries),
         (&arc, &moved, &queries),
@@ -339,7 +343,6 @@ fn a_rollout_in_azure_asks_for_what_azure_can_do() {
     let mut twice = managed.clone();
     twice["mirrorTraffic"] = json!(10);
     let analysis = |check: &str| json!({"analysis": {check: 0.5}});
-    let measured = "maxErrorRate and maxP95LatencyRatio apply to the target Kubernetes";
     refuse(&[
         (
             "churn",
@@ -347,8 +350,6 @@ fn a_rollout_in_azure_asks_for_what_azure_can_do() {
             "may be 50 at most: Azure copies no more",
         ),
         ("churn", in_azure(&arc, &mirrored, &none), "with ArcKubernetes, Azure makes no copies of requests"),
-        ("churn", in_azure(&managed, &moved, &analysis("maxErrorRate")), measured),
-        ("churn", in_azure(&arc, &moved, &analysis("maxP95LatencyRatio")), measured),
         (
             "churn",
             in_azure(&managed, &mirrored, &analysis("maxPredictionDisagreement")),

@@ -12,6 +12,7 @@ mod creation;
 mod credential;
 mod error;
 mod identity;
+mod metric;
 mod pages;
 mod provider;
 mod session;

@@ -60,6 +60,12 @@ struct Arguments {
     /// Never answer 429.
     #[arg(long)]
     no_throttling: bool,
+    /// The one interval of metrics, `1m` or `1s`.
+    #[arg(long, default_value = "1m", value_name = "DURATION")]
+    metric_grain: String,
+    /// How far metrics lag behind what they measure.
+    #[arg(long, default_value = "1m", value_name = "DURATION")]
+    metric_lag: String,
     /// How many resources a page of a list holds.
     #[arg(long, default_value_t = 100)]
     page_size: usize,
@@ -217,6 +223,8 @@ fn builder(arguments: Arguments) -> anyhow::Result<Builder> {
         token_lifetime: arguments.token_lifetime,
         accept_any_token: arguments.accept_any_token,
         retry_after: arguments.retry_after,
+        metric_grain: duration(&arguments.metric_grain)?,
+        metric_lag: duration(&arguments.metric_lag)?,
         page_size: arguments.page_size,
         time_scale: arguments.time_scale,
         state: arguments.state,

@@ -25,6 +25,7 @@ mod command_job;
 mod deployments;
 mod history;
 mod jobs;
+mod ledger;
 mod local;
 mod metrics;
 mod pipeline;
@@ -84,6 +85,23 @@ pub struct Request {
     pub base: String,
 }
 
+/// Requests that a deployment answered in the same second in the same way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Served {
+    /// When, in milliseconds since 1970 by the wall clock.
+    pub at: i64,
+    /// The name of the deployment, in lower case.
+    pub deployment: String,
+    /// The status of the answer.
+    pub status: u16,
+    /// The status that the model gave.
+    pub model_status: u16,
+    /// How many.
+    pub count: u64,
+    /// How long they took, in milliseconds; of many only some.
+    pub latencies: Vec<f64>,
+}
+
 /// An answer that is still being made.
 pub type Pending = Pin<Box<dyn Future<Output = Option<Answer>> + Send>>;
 
@@ -106,6 +124,12 @@ pub trait DataPlane: Send + Sync {
 
     /// The newest lines of a deployment's container, for `getLogs`; `None` gives an empty log.
     fn logs(&self, deployment: &str, container: &str, lines: usize) -> Option<String>;
+
+    /// What the deployments of an endpoint answered from one time until before another, for its metrics. Called while the
+    /// state is locked: it must return at once and must not use a [`Control`].
+    fn served(&self, _endpoint: &str, _span: (i64, i64)) -> Vec<Served> {
+        Vec::new()
+    }
 
     /// Waits until a link to a container that was just handed out leads somewhere.
     fn settle(&self, _account: String, _container: String) -> Pin<Box<dyn Future<Output = ()> + Send>> {

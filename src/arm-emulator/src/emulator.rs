@@ -84,6 +84,13 @@ impl Builder {
         self
     }
 
+    /// The one interval of metrics and how far they lag behind, in milliseconds of the wall clock.
+    #[must_use]
+    pub fn metrics(mut self, grain: i64, lag: i64) -> Self {
+        (self.settings.metric_grain, self.settings.metric_lag) = (grain, lag);
+        self
+    }
+
     /// How many times as fast as the wall clock the emulator's time runs.
     #[must_use]
     pub fn time_scale(mut self, scale: f64) -> Self {

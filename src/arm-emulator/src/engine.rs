@@ -154,6 +154,9 @@ fn route(
     if address.types[0].eq_ignore_ascii_case("locations") {
         return locations::serve(core, state, call, &address);
     }
+    if crate::rules::metric::is_asked(&address) {
+        return crate::rules::metric::serve(core, state, call, &address);
+    }
     let action = table::find(&address.kind()).is_none().then(|| address.split_action()).flatten();
     let (address, action) = match action {
         Some((target, action)) => (target, Some(action)),

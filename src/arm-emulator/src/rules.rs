@@ -13,6 +13,7 @@ pub(crate) mod compute;
 pub(crate) mod endpoint;
 pub(crate) mod identity;
 pub(crate) mod job;
+pub(crate) mod metric;
 pub(crate) mod neighbor;
 pub(crate) mod quota;
 pub(crate) mod registry;

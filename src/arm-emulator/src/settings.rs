@@ -36,6 +36,10 @@ pub struct Settings {
     pub retry_after: u64,
     /// Throttling; none turns it off.
     pub rates: Option<Rates>,
+    /// The one interval of metrics, in milliseconds of the wall clock. Azure's is a minute.
+    pub metric_grain: i64,
+    /// How far metrics lag behind what they measure, in the same.
+    pub metric_lag: i64,
     /// How many resources a page of a list holds.
     pub page_size: usize,
     /// The region of what says none.
@@ -76,6 +80,8 @@ impl Default for Settings {
             operation_durations: BTreeMap::new(),
             retry_after: 1,
             rates: Some(Rates::default()),
+            metric_grain: 60_000,
+            metric_lag: 60_000,
             page_size: 100,
             region: "eastus".to_owned(),
             time_scale: 1.0,

@@ -70,6 +70,13 @@ pub struct Options {
     /// After how many seconds resources in Azure are read again, to see what was changed there.
     #[arg(long, env = "MLOPS_AZURE_SYNC_SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub azure_sync_seconds: u64,
+    /// How many seconds after a minute its metrics in Azure Monitor are taken to be complete, when rollouts in Azure are
+    /// judged by them.
+    #[arg(long, env = "MLOPS_AZURE_METRICS_LAG_SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u32).range(0..=3600))]
+    pub azure_metrics_lag_seconds: u32,
+    /// The interval of these metrics. Azure's is a minute; an emulator may have a shorter one.
+    #[arg(long, env = "MLOPS_AZURE_METRICS_INTERVAL_SECONDS", hide = true, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub azure_metrics_interval_seconds: u32,
     /// A file of certificates (PEM) that are trusted for Azure, beside those of the system.
     #[arg(long, env = "MLOPS_AZURE_CA_FILE")]
     pub azure_ca_file: Option<std::path::PathBuf>,

@@ -8,6 +8,7 @@ use plan::Settings;
 use crate::azure::Azure;
 use crate::execute::Executor;
 use crate::gateway::Gateway;
+use crate::monitor::Monitor;
 use crate::store::Store;
 
 /// What a decision may look at and call. Cheap to share.
@@ -18,6 +19,7 @@ pub(crate) struct Context {
     pub(crate) executor: Executor,
     pub(crate) azure: Arc<Azure>,
     pub(crate) gateway: Arc<Gateway>,
+    pub(crate) monitor: Arc<Monitor>,
 }
 
 /// What own writes of this very reconcile have answered, so that it need not be read.

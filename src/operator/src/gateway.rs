@@ -126,10 +126,11 @@ impl Gateway {
         let (stats, failures) = if is_elsewhere { (Vec::new(), Vec::new()) } else { self.ask(&name).await };
         let mut evidence = self.take_in(name, step, &stats);
         if stats.is_empty() && !is_elsewhere {
-            evidence.unavailable = Some(match failures.as_slice() {
+            let cause = match failures.as_slice() {
                 [] => "the operator was not told where its replicas are (--gateway-admin)".to_owned(),
                 failures => failures.join("; "),
-            });
+            };
+            evidence.unavailable = Some(format!("the gateway can't be asked: {cause}"));
         }
         let queries = analysis
             .queries
@@ -303,7 +304,7 @@ fn number(answer: &serde_json::Value) -> Result<f64, String> {
 }
 
 /// Names the step that is measured: one that is in force and waits for no person.
-fn step(endpoint: &Endpoint, rollout: &RolloutStatus) -> Option<String> {
+pub(crate) fn step(endpoint: &Endpoint, rollout: &RolloutStatus) -> Option<String> {
     let candidate = rollout.candidate.as_ref()?;
     let since = rollout.step_since.as_ref().filter(|_| rollout.pause.is_none())?;
     let uid = endpoint.metadata.uid.as_deref().unwrap_or_default();

@@ -19,6 +19,7 @@ mod gateway;
 mod kinds;
 mod lease;
 pub mod metrics;
+mod monitor;
 mod object;
 mod observe;
 mod queue;

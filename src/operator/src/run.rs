@@ -18,6 +18,7 @@ use crate::gateway::Gateway;
 use crate::kinds::KINDS;
 use crate::lease::{Elector, Leadership};
 use crate::metrics::Metrics;
+use crate::monitor::Monitor;
 use crate::object::{Item, Lane, Primary};
 use crate::reconcile::{Loop, Memory, Work};
 use crate::report::Reporter;
@@ -51,6 +52,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         store: store.clone(),
         azure,
         gateway: Arc::new(Gateway::new(&options)?),
+        monitor: Arc::new(Monitor::new(&options)),
         executor: executor.clone(),
         settings: Arc::new(options.settings()),
     };

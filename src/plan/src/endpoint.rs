@@ -62,7 +62,7 @@ pub struct World {
     pub route: Option<Observed>,
     /// Whether the cluster knows HTTPRoutes, as far as the settings let the operator look.
     pub knows_http_routes: bool,
-    /// What the gateway measured in the present step of its rollout.
+    /// What the gateway, or Azure Monitor, measured in the present step of its rollout.
     pub evidence: Option<Evidence>,
     /// What the gateway measures of its callers, when [`load::is_measured`] says that it scales by that.
     pub load: Option<load::Load>,

@@ -43,6 +43,13 @@ pub struct Rollout {
     pub steps: Vec<RolloutStep>,
     /// What the new revision must prove in each step with `traffic` or `mirror`, against the revision before and over
     /// the same time.
+    ///
+    /// With the targets `ManagedOnline` and `ArcKubernetes`, requests, errors and latencies are those that Azure Monitor
+    /// tells by deployment, in whole minutes of the step that are three minutes old or older. So the last minutes of a step
+    /// are not seen, and one that holds for less than four waits for its first. Azure Monitor is asked once a minute,
+    /// during a step alone; the operator's identity needs the role Monitoring Reader on the workspace. As long as it can't
+    /// be asked, a step has no verdict. Microsoft documents these metrics for managed endpoints, and calls the monitoring
+    /// of those on Kubernetes the user's own: where there are none, a step waits for a person in the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analysis: Option<Analysis>,
     /// What happens when the new revision fails.
@@ -156,11 +163,14 @@ pub struct Analysis {
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub min_requests: i64,
     /// The largest share of the new revision's answers that are errors, from 0 to 1: those with status 5xx, and those
-    /// with status 4xx beyond the share that the revision before has.
+    /// with status 4xx beyond the share that the revision before has. In a managed endpoint, a model's own errors are
+    /// among the latter, since Azure answers 424 then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_error_rate: Option<f64>,
-    /// The largest 95th percentile of the new revision's latency, in multiples of that of the revision before.
+    /// The largest 95th percentile of the new revision's latency, in multiples of that of the revision before. Measured in
+    /// steps with `traffic`. Azure tells the percentile of each minute: their mean over all requests is compared, which is
+    /// an approximation, and fails a new revision only once five minutes are known of either.
     #[serde(default, rename = "maxP95LatencyRatio", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.01, max = 1000.0))]
     pub max_p95_latency_ratio: Option<f64>,
@@ -172,8 +182,8 @@ pub struct Analysis {
     /// How much each of the checks above counts. Without it: `Enforce`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modes: Option<AnalysisModes>,
-    /// Further checks, by queries of the Prometheus that the operator's chart names. In Azure, they are the only ones: a
-    /// query may ask for what a client or an exporter measures.
+    /// Further checks, by queries of the Prometheus that the operator's chart names. In Azure, a query may ask for what a
+    /// client or an exporter measures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub queries: Vec<AnalysisQuery>,

@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use arm::{Cloud, Endpoints, ErrorClass, Operation, Progress, ResourceId, Seen, Started};
+use arm::{Cloud, Endpoints, ErrorClass, MetricQuery, Operation, Progress, ResourceId, Seen, Started};
 use arm_client::{Client, Config, CredentialSource, Limit, Limits, Session};
 use arm_emulator::{Action, Emulator, Fault, Rate, Rates};
 use futures::future::join_all;
@@ -229,4 +229,44 @@ async fn a_client_that_knows_the_buckets_badly_keeps_to_retry_after() {
     let throttled = read_all(&session, 25).await;
     assert!(throttled > 0, "the test has to meet the server's limit");
     assert_eq!(too_early(&emulator), 0);
+}
+
+#[tokio::test]
+async fn metrics_are_read_and_whoever_may_not_is_told() {
+    let emulator = start().await;
+    let session = session(config(&emulator));
+    let workspace = workspace("dev");
+    let endpoint = workspace.child("onlineEndpoints", "churn").unwrap();
+    for (id, body) in [
+        (&workspace, body()),
+        (
+            &endpoint,
+            json!({"location": "westeurope", "identity": {"type": "SystemAssigned"}, "properties": {"authMode": "Key"}}),
+        ),
+    ] {
+        let started = session.put(id, &body).await.unwrap();
+        assert!(matches!(finish(&session, started).await, Progress::Succeeded(_)));
+    }
+    let query = MetricQuery {
+        name: "RequestsPerMinute",
+        dimensions: &["deployment", "statusCodeClass"],
+        from: "2026-03-01T10:00:00Z".parse().unwrap(),
+        to: "2026-03-01T10:05:00Z".parse().unwrap(),
+        interval: jiff::SignedDuration::from_mins(1),
+    };
+    assert_eq!(session.metric(&endpoint, &query).await.unwrap(), []);
+    let entry = emulator.log().since(0).pop().unwrap();
+    assert_eq!(entry.api_version, arm::METRICS_API_VERSION);
+    assert_eq!(entry.query["$filter"], "deployment eq '*' and statusCodeClass eq '*'");
+    let throttled = Action::Answer { status: 429, body: None, headers: BTreeMap::new() };
+    let html = Action::Html { status: 200 };
+    for (action, class) in [
+        (Action::AuthorizationFailed, ErrorClass::Forbidden),
+        (html, ErrorClass::InvalidResponse),
+        (throttled, ErrorClass::Throttled),
+    ] {
+        let fault = Fault::new("GET", "/providers/Microsoft.Insights/metrics$", action);
+        emulator.faults().set(fault).unwrap();
+        assert_eq!(session.metric(&endpoint, &query).await.unwrap_err().class, class);
+    }
 }

@@ -13,8 +13,9 @@ use tokio_util::task::TaskTracker;
 use super::blobs::{Blobs, Place};
 use super::deployments::Deployments;
 use super::jobs::Jobs;
+use super::ledger::Ledger;
 use super::sandbox::Sandbox;
-use super::{Change, Control, DataPlane, Event, Pending, Request, Storage, process};
+use super::{Change, Control, DataPlane, Event, Pending, Request, Served, Storage, process};
 use super::{batch, deployments, history, jobs, schedules, score};
 use crate::address::Address;
 use crate::answer::{Answer, Failure};
@@ -73,6 +74,7 @@ pub(crate) struct Shared {
     pub(crate) blobs: Blobs,
     pub(crate) http: reqwest::Client,
     pub(crate) deployments: Deployments,
+    pub(crate) ledger: Ledger,
     pub(crate) jobs: Jobs,
     pub(crate) sandbox: Sandbox,
     pub(crate) tasks: TaskTracker,
@@ -120,6 +122,7 @@ impl Local {
             blobs: Blobs::new(options.storage.clone(), http.clone()),
             http,
             deployments: Deployments::default(),
+            ledger: Ledger::default(),
             jobs: Jobs::new(options.parallel_jobs),
             sandbox: Sandbox::find(),
             tasks: TaskTracker::new(),
@@ -191,6 +194,7 @@ impl DataPlane for Local {
             }
             Change::Deleted => {
                 self.shared.deployments.remove(&event.id);
+                self.shared.ledger.remove(&event.id);
                 self.shared.jobs.remove(&event.id);
             }
             _ => {}
@@ -232,6 +236,10 @@ impl DataPlane for Local {
 
     fn logs(&self, deployment: &str, container: &str, lines: usize) -> Option<String> {
         self.shared.deployments.log(deployment, container, lines)
+    }
+
+    fn served(&self, endpoint: &str, span: (i64, i64)) -> Vec<Served> {
+        self.shared.ledger.served(endpoint, span)
     }
 
     fn settle(&self, account: String, container: String) -> Pin<Box<dyn Future<Output = ()> + Send>> {

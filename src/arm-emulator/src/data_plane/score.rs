@@ -19,6 +19,8 @@ use crate::state::text;
 const MIRRORED: usize = 32;
 /// The header that names a deployment, asked for or answered.
 const CHOSEN: &str = "azureml-model-deployment";
+/// The header of an error that tells the status that the model gave.
+const MODEL_STATUS: &str = "ms-azureml-model-error-statuscode";
 static MIRROR: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(MIRRORED);
 
 /// What the model answered.
@@ -67,28 +69,54 @@ async fn routed(
         return Err(unauthorized());
     }
     let (deployment_id, forced) = choose(shared, control, &endpoint, request)?;
-    let deployment = shared.deployments.get(&deployment_id).ok_or_else(|| {
-        let name = deployment_id.rsplit('/').next().unwrap_or_default();
-        refused(424, "ResourceNotReady", format!("The deployment '{name}' does not run."))
-            .with("ms-azureml-model-error-statuscode", "503")
-            .with("ms-azureml-model-error-reason", "model_error")
-    })?;
-    let answer = match (request.method.as_str(), rest) {
-        ("POST", ["score"]) => score(shared, &deployment_id, &deployment, request).await,
-        ("GET", ["swagger.json"]) => swagger(shared, &deployment, name).await,
+    let started = Instant::now();
+    let answer = match shared.deployments.get(&deployment_id) {
+        Some(deployment) => {
+            let answer = answered_by(shared, (&deployment_id, &deployment), (name, rest), request).await;
+            answer.unwrap_or_else(|refused| refused).with(CHOSEN, deployment.name.clone())
+        }
+        None => not_running(&deployment_id),
+    };
+    if matches!(rest, ["score"] | ["v2", ..]) && request.method == Method::POST {
+        shared.ledger.count(&deployment_id, statuses(&answer), started.elapsed());
+        if !forced {
+            mirror(shared, &endpoint, request, rest);
+        }
+    }
+    Ok(answer)
+}
+
+fn not_running(deployment: &str) -> Answer {
+    let name = deployment.rsplit('/').next().unwrap_or_default();
+    refused(424, "ResourceNotReady", format!("The deployment '{name}' does not run."))
+        .with(MODEL_STATUS, "503")
+        .with("ms-azureml-model-error-reason", "model_error")
+}
+
+/// What a deployment that runs answers.
+async fn answered_by(
+    shared: &Arc<Shared>,
+    (id, deployment): (&str, &Arc<Deployment>),
+    (name, rest): (&str, &[&str]),
+    request: &Request,
+) -> Result<Answer, Answer> {
+    match (request.method.as_str(), rest) {
+        ("POST", ["score"]) => score(shared, id, deployment, request).await,
+        ("GET", ["swagger.json"]) => swagger(shared, deployment, name).await,
         ("GET" | "POST", ["v2", ..]) => {
             let path = format!("/{}", rest.join("/"));
             let ask = Ask { method: request.method.clone(), path, body: request.body.clone() };
-            counted(shared, &deployment_id, &deployment, ask).await
+            counted(shared, id, deployment, ask).await
         }
         ("GET", [] | ["score"]) => Ok(Answer::json(200, json!({"status": "Healthy"}))),
         _ => Err(refused(404, "NotFound", "The scoring routes are score, swagger.json and v2.")),
-    };
-    if !forced && matches!(rest, ["score"] | ["v2", ..]) && request.method == Method::POST {
-        mirror(shared, &endpoint, request, rest);
     }
-    let answer = answer.unwrap_or_else(|refused| refused);
-    Ok(answer.with(CHOSEN, deployment.name.clone()))
+}
+
+/// The status of an answer, and the one that the model gave.
+fn statuses(answer: &Answer) -> (u16, u16) {
+    let told = answer.headers.iter().find(|(name, _)| name == MODEL_STATUS);
+    (answer.status, told.and_then(|(_, status)| status.parse().ok()).unwrap_or(answer.status))
 }
 
 /// An endpoint by the region and the name that its address has; a managed one before one on a cluster.
@@ -174,16 +202,26 @@ fn mirror(shared: &Arc<Shared>, endpoint: &Value, request: &Request, rest: &[&st
     let path = format!("/{}", rest.join("/"));
     let shared_then = Arc::clone(shared);
     shared.spawn(async move {
+        let started = Instant::now();
         let ask = if scored {
-            translated(&shared_then, &deployment, &request.body).await.ok().map(|(ask, _)| ask)
+            translated(&shared_then, &deployment, &request.body).await.map(|(ask, _)| ask)
         } else {
-            Some(Ask { method: request.method, path, body: request.body })
+            Ok(Ask { method: request.method, path, body: request.body })
         };
-        if let Some(ask) = ask {
-            // Nobody waits for the answer.
-            let _ = forward(&shared_then, &deployment, ask).await;
-            shared_then.deployments.count(&id, Tally::Mirrored);
-        }
+        // Nobody waits for the answer; it is counted like any other.
+        let statuses = match ask {
+            Ok(ask) => {
+                let reply = forward(&shared_then, &deployment, ask).await;
+                shared_then.deployments.count(&id, Tally::Mirrored);
+                match reply {
+                    Ok(reply) if (200..300).contains(&reply.status) => (200, reply.status),
+                    Ok(reply) => (424, reply.status),
+                    Err(trouble) => statuses(&answered(trouble, &deployment)),
+                }
+            }
+            Err(refused) => statuses(&refused),
+        };
+        shared_then.ledger.count(&id, statuses, started.elapsed());
         drop(permit);
     });
 }
@@ -218,7 +256,7 @@ async fn translated(
     let unfit = |error: String| {
         // The container would refuse it: to the caller that is its failure.
         refused(424, "ModelError", error)
-            .with("ms-azureml-model-error-statuscode", "400")
+            .with(MODEL_STATUS, "400")
             .with("ms-azureml-model-error-reason", "model_error")
     };
     let path = format!("/v2/models/{}/infer", deployment.launch.name);
@@ -262,7 +300,7 @@ async fn counted(
             shared.deployments.count(id, Tally::Failed);
             let body = Body::Bytes(reply.kind, reply.body.to_vec());
             Err(Answer { status: 424, headers: Vec::new(), body }
-                .with("ms-azureml-model-error-statuscode", reply.status.to_string())
+                .with(MODEL_STATUS, reply.status.to_string())
                 .with("ms-azureml-model-error-reason", "model_error"))
         }
         Err(trouble) => {
@@ -292,7 +330,7 @@ fn answered(trouble: Trouble, deployment: &Deployment) -> Answer {
             refused(408, "RequestTimeout", message)
         }
         Trouble::Down(cause) => refused(424, "ResourceNotReady", cause)
-            .with("ms-azureml-model-error-statuscode", "503")
+            .with(MODEL_STATUS, "503")
             .with("ms-azureml-model-error-reason", "model_error"),
     }
 }

@@ -1,10 +1,11 @@
 //! Online deployments with real model servers.
 use std::net::{SocketAddr, TcpStream};
 
-use arm_emulator::Emulator;
+use arm_emulator::data_plane::{Local, Storage};
+use arm_emulator::{Action, Emulator, Fault};
 use serde_json::{Value, json};
 
-use crate::support::{World, demo, options, reference, score, start};
+use crate::support::{Answer, WORKSPACE, World, demo, options, reference, score, start};
 
 /// The outputs of an answer by their names.
 fn output(answer: &Value, name: &str) -> Vec<f64> {
@@ -290,4 +291,97 @@ async fn tokens_open_an_endpoint_of_tokens() {
     let row = reference()[0]["request"].clone();
     assert_eq!(world.call_with("POST", &score("tokens"), &token, row.clone(), &named).await.status, 200);
     assert_eq!(world.call_with("POST", &score("tokens"), "forged", row, &named).await.status, 401);
+}
+
+/// A call for a metric of the endpoint `split`, since a time.
+async fn metric(world: &World, name: &str, since: jiff::Timestamp, more: &str) -> Answer {
+    let until = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(1);
+    let path = format!(
+        "{WORKSPACE}/onlineEndpoints/split/providers/Microsoft.Insights/metrics?api-version=2023-10-01&metricnames={name}\
+         &timespan={since}/{until}&interval=PT1S&aggregation=Average{more}"
+    );
+    world.call("GET", &path, &world.token, Value::Null).await
+}
+
+/// The sums of all series, by the values of their dimensions.
+fn sums(answer: &Answer) -> Vec<(String, f64)> {
+    let body = answer.json();
+    let series =
+        body["value"][0]["timeseries"].as_array().unwrap_or_else(|| panic!("{}", answer.text)).clone();
+    let label = |series: &Value| {
+        let labels = series["metadatavalues"].as_array().unwrap();
+        let one = |label: &Value| format!("{}={}", label["name"]["value"], label["value"]).replace('"', "");
+        labels.iter().map(one).collect::<Vec<_>>().join(" ")
+    };
+    let sum = |series: &Value| {
+        series["data"].as_array().unwrap().iter().filter_map(|it| it["average"].as_f64()).sum()
+    };
+    series.iter().map(|series| (label(series), sum(series))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_tell_what_each_deployment_really_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(Storage::Folder(folder.path().join("data")));
+    let builder = Emulator::builder().http().rates(None).operation_duration(20).metrics(1000, 0);
+    let emulator = builder.data_plane(Local::new(options).unwrap()).start().await.unwrap();
+    let world = World::around(emulator, folder);
+    world.workspace("mlopsstore").await;
+    world.demo_models().await;
+    let key = world.endpoint("split", json!({})).await;
+    for (deployment, version) in [("blue", 1), ("green", 2)] {
+        let path = format!("onlineEndpoints/split/deployments/{deployment}");
+        world.deploy(&path, &format!("cancer/versions/{version}"), json!({})).await;
+    }
+    world.endpoint("split", json!({"blue": 100})).await;
+    let since = jiff::Timestamp::now();
+    let row = reference()[0]["request"].clone();
+    let named = [("azureml-model-deployment", "green")];
+    for _ in 0..5 {
+        assert_eq!(world.call("POST", &score("split"), &key, row.clone()).await.status, 200);
+        let answer = world.call_with("POST", &score("split"), &key, json!({"inputs": []}), &named).await;
+        assert_eq!(answer.status, 424, "{}", answer.text);
+    }
+    // Who has no key was never sent to a deployment.
+    assert_eq!(world.call("POST", &score("split"), "wrong", row.clone()).await.status, 401);
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    let by_class = "&$filter=deployment eq '*' and statusCodeClass eq '*'";
+    let answer = metric(&world, "RequestsPerMinute", since, by_class).await;
+    let wanted =
+        [("deployment=blue statuscodeclass=2xx", 5.0), ("deployment=green statuscodeclass=4xx", 5.0)];
+    assert_eq!(sums(&answer), wanted.map(|(label, sum)| (label.to_owned(), sum)));
+    let body = answer.json();
+    assert_eq!(body["value"][0]["unit"], "Count");
+    assert_eq!(body["namespace"], "Microsoft.MachineLearningServices/workspaces/onlineEndpoints");
+    // What the model itself answered is told beside what Azure made of it.
+    let by_model = "&$filter=deployment eq 'green' and modelStatusCode eq '*'";
+    let answer = metric(&world, "RequestsPerMinute", since, by_model).await;
+    assert_eq!(sums(&answer), [("deployment=green modelstatuscode=422".to_owned(), 5.0)]);
+    assert_eq!(sums(&metric(&world, "RequestsPerMinute", since, "").await), [(String::new(), 10.0)]);
+    let answer = metric(&world, "RequestLatency_P95", since, "&$filter=deployment eq '*'").await;
+    let latencies = sums(&answer);
+    assert_eq!(latencies.len(), 2, "{latencies:?}");
+    assert!(latencies.iter().all(|(_, milliseconds)| *milliseconds > 0.0), "{latencies:?}");
+    // Without a word, ten series are answered; a call may ask for fewer or more.
+    assert_eq!(
+        sums(&metric(&world, "RequestsPerMinute", since, &format!("{by_class}&top=1")).await).len(),
+        1
+    );
+    for (name, more) in [
+        ("RequestsPerHour", ""),
+        ("RequestLatency_P95", "&$filter=statusCodeClass eq '*'"),
+        ("RequestsPerMinute", "&$filter=deployment like 'a'"),
+    ] {
+        let answer = metric(&world, name, since, more).await;
+        assert_eq!(
+            (answer.status, &answer.json()["error"]["code"]),
+            (400, &json!("BadRequest")),
+            "{name} {more}"
+        );
+    }
+    // A fault hits it like any other read.
+    let fault = Fault::new("GET", "/providers/Microsoft.Insights/metrics$", Action::AuthorizationFailed);
+    world.emulator.faults().set(fault).unwrap();
+    assert_eq!(metric(&world, "RequestsPerMinute", since, "").await.status, 403);
+    assert_eq!(metric(&world, "RequestsPerMinute", since, "").await.status, 200);
 }

@@ -99,7 +99,7 @@ impl World {
         Self { emulator, http: reqwest::Client::builder().no_proxy().build().unwrap(), token, folder }
     }
 
-    async fn workspace(&self, account: &str) {
+    pub(crate) async fn workspace(&self, account: &str) {
         let scope = WORKSPACE.split("/providers/").next().unwrap();
         let body = json!({
             "location": "eastus", "identity": {"type": "SystemAssigned"}, "properties": {

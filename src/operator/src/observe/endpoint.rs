@@ -1,10 +1,12 @@
 //! The world of an Endpoint.
 use api::endpoint::ResolvedModel;
 use api::{Endpoint, ServingRuntimeSpec};
+use arm::ResourceId;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use plan::endpoint::autoscaler::Autoscaler;
 use plan::endpoint::azure::{AzurePart, azure_part};
+use plan::endpoint::rollout::evidence::Evidence;
 use plan::endpoint::{Refusal, RuntimeFacts, World, model_uri, plan};
 use plan::failure::Failure;
 use plan::{ChildKind, Children, Observed};
@@ -58,14 +60,14 @@ pub(crate) async fn decide(
         // What is told to the gateway stays until they can be read.
         Err(failure) => return Ok(Some(Decision::failed(metadata, old_status, failure))),
     };
-    let (outcome, session) = observed.map(|observed| (observed.outcome, observed.session)).unzip();
+    let session = observed.as_ref().and_then(|observed| observed.session.clone());
     let OnCluster { route, further, children, autoscalers } = OnCluster::new(store, name, further)?;
     let world = World {
         now: Timestamp::now(),
         further,
         route,
         knows_http_routes: store.knows_http_routes(),
-        evidence: context.gateway.evidence(&endpoint).await,
+        evidence: evidence(context, &endpoint, observed.as_ref()).await,
         keys,
         load: context.gateway.load(&endpoint).await,
         metric: context.gateway.metric(&endpoint).await,
@@ -75,11 +77,11 @@ pub(crate) async fn decide(
         children,
         pods: store.pods_of(name),
         settings: context.settings.as_ref().clone(),
-        azure: outcome,
+        azure: observed.map(|observed| observed.outcome),
         model,
     };
     let mut decision = Decision::new(metadata, old_status, plan(&world))?;
-    decision.session = session.flatten();
+    decision.session = session;
     decision.azure_at = AZURE_AT;
     if let Some(failure) = failure {
         // What is on this cluster goes on; Azure is asked again later.
@@ -113,6 +115,18 @@ async fn in_azure(
     let status = serde_json::from_value(whole["status"]["azure"].clone()).unwrap_or_default();
     let target = azure::Target { kind: azure_kind, object: whole, name, status, retired };
     azure::observe(context, &target, fresh).await.map(Some)
+}
+
+/// What was measured in the step that an Endpoint's rollout is in.
+async fn evidence(
+    context: &Context,
+    endpoint: &Endpoint,
+    observed: Option<&azure::Observed>,
+) -> Option<Evidence> {
+    let id = observed.and_then(|it| ResourceId::parse(it.outcome.plan.status.id.as_deref()?).ok());
+    let session = observed.and_then(|it| it.session.as_ref());
+    let evidence = context.gateway.evidence(endpoint).await;
+    context.monitor.measure(endpoint, session.zip(id.as_ref()), evidence).await
 }
 
 /// Where the model of an Endpoint of this cluster lies, when Azure knows it.

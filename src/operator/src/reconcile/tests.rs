@@ -24,6 +24,7 @@ use crate::gateway::Gateway;
 use crate::kinds::{Decide, Kind};
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
+use crate::monitor::Monitor;
 use crate::object::{Item, Lane, ObjectName, Primary};
 use crate::report::Reporter;
 use crate::resource::Object;
@@ -88,6 +89,7 @@ fn engine(client: Client, decide: Decide, names: impl IntoIterator<Item = Object
         executor: executor.clone(),
         azure: Arc::new(Azure::new(&options, &metrics).unwrap()),
         gateway: Arc::new(Gateway::new(&options).unwrap()),
+        monitor: Arc::new(Monitor::new(&options)),
     };
     Loop {
         kinds: [Kind { primary: Primary::Endpoint, name: "endpoint", resource, decide }].into(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 pub mod action;
 pub mod evidence;
 pub mod judge;
+pub mod monitor;
 pub(super) mod state;
 
 /// A duration such as `30s`, `5m` or `1h30m`; admission lets nothing else through.

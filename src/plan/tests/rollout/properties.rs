@@ -49,10 +49,11 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn sample()(good in count(), refused in count(), failed in count(), latency in latency(), mirror in mirror())
-        -> Sample
-    {
-        Sample { good, refused, failed, latency, mirror, ..Sample::default() }
+    fn sample()(
+        good in count(), refused in count(), failed in count(), latency in latency(),
+        percentiles in prop_oneof![3 => Just(Vec::new()), 1 => latency()], mirror in mirror(),
+    ) -> Sample {
+        Sample { good, refused, failed, latency, percentiles, mirror, ..Sample::default() }
     }
 }
 
@@ -98,7 +99,7 @@ prop_compose! {
 }
 
 fn measures() -> impl Strategy<Value = Measures> {
-    prop_oneof![Just(Measures::Traffic), Just(Measures::Mirror)]
+    prop_oneof![Just(Measures::Traffic), Just(Measures::Mirror), Just(Measures::Copies)]
 }
 
 fn usual() -> Analysis {

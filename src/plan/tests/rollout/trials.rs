@@ -65,6 +65,12 @@ fn run_step(rng: &mut Rng, candidate: Model, (measures, share, hold): Step) -> (
                         gateway.copy(rng, candidate);
                     }
                 }
+                Measures::Copies => {
+                    gateway.answer(rng, STABLE, false);
+                    if chosen {
+                        gateway.answer(rng, candidate, true);
+                    }
+                }
             }
         }
         let at = f64::from(look) * PERIOD / hold;

@@ -102,6 +102,7 @@ fn azure_cases() -> Vec<Case> {
         case("azure.authorityHost", "https://login:9443", Adds("- port: 9443")),
         case("azure.caConfigMap", "ca", Adds("--azure-ca-file=/etc/mlops-operator/azure/ca.crt")),
         case("azure.syncSeconds", 60, Adds("--azure-sync-seconds=60")),
+        case("azure.metricsLagSeconds", 240, Adds("--azure-metrics-lag-seconds=240")),
         case("azure.limitsPercent", 50, Adds("--azure-limits-percent=50")),
         case("azure.workers", 7, Adds("--azure-workers=7")),
         case("azure.clusterId", "one", Adds("--cluster-id=one")),

@@ -1,4 +1,4 @@
-//! What the inference gateway measured of the revisions of an Endpoint, over one span of time.
+//! What the inference gateway, or Azure Monitor, measured of the revisions of an Endpoint, over one span of time.
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ pub struct Evidence {
     pub revisions: BTreeMap<String, Sample>,
     /// What the queries of Prometheus answered, by name: a number, or why there is none.
     pub queries: BTreeMap<String, Result<f64, String>>,
-    /// Why the gateway could not be asked, when it could not.
+    /// Why nothing is known of what was measured, in a sentence, when nothing is.
     pub unavailable: Option<String>,
 }
 
@@ -28,6 +28,8 @@ pub struct Sample {
     /// How many answers to callers took how long: the upper bounds in seconds of ascending buckets, and how many fell
     /// into each.
     pub latency: Vec<(f64, u64)>,
+    /// In place of that, where Azure measured: the 95th percentile of each interval, in seconds, and of how many answers.
+    pub percentiles: Vec<(f64, u64)>,
     /// The sum of the latencies, in seconds.
     pub latency_sum: f64,
     /// Requests in progress.

@@ -12,7 +12,7 @@ mod tests;
 
 use api::endpoint::{Analysis, AnalysisQuery, Check, CheckMode, CheckOutcome};
 
-use self::statistics::{Share, percentile, ratio};
+use self::statistics::{Share, mean_ratio, percentile, ratio};
 use self::words::{Standing, query};
 use super::evidence::{Evidence, Sample};
 
@@ -31,8 +31,10 @@ const FEWEST: u64 = 10;
 pub enum Measures {
     /// What callers got.
     Traffic,
-    /// What the candidate answered to copies.
+    /// What the candidate answered to copies, compared with the stable revision's answers.
     Mirror,
+    /// What the candidate answered to copies that Azure made: counted like answers to callers, and compared with nothing.
+    Copies,
 }
 
 /// What the checks of a step come to.
@@ -79,9 +81,7 @@ pub fn checks(
     let step = Step { candidate: sample(candidate), stable: sample(stable), fewest, over };
     let unknown = match evidence {
         None => Some("nothing was measured yet".to_owned()),
-        Some(Evidence { unavailable: Some(cause), .. }) => {
-            Some(format!("the gateway can't be asked: {cause}"))
-        }
+        Some(Evidence { unavailable: Some(cause), .. }) => Some(cause.clone()),
         Some(_) => None,
     };
     let check = |name: &str, mode, threshold: Option<f64>, finding: &dyn Fn(f64) -> Finding| {
@@ -98,7 +98,7 @@ pub fn checks(
         check(
             "p95LatencyRatio",
             modes.p95_latency_ratio,
-            analysis.max_p95_latency_ratio.filter(|_| !mirrors),
+            analysis.max_p95_latency_ratio.filter(|_| measures == Measures::Traffic),
             &|threshold| step.latency(threshold),
         ),
         check(
@@ -151,7 +151,7 @@ impl Finding {
             threshold,
             samples: self.samples.map(number),
             stable_samples: self.stable_samples.map(number),
-            // The schema's bound; what the gateway or Prometheus says of an error may be long.
+            // The schema's bound; what the gateway, Azure or Prometheus says of an error may be long.
             message: self.message.chars().take(512).collect(),
         }
     }
@@ -248,10 +248,20 @@ impl Step<'_> {
         })
     }
 
-    /// The 95th percentile of the time to the last byte, in multiples of the stable revision's.
+    /// The 95th percentile of the time to the last byte, in multiples of the stable revision's. Where only that of each
+    /// interval is known, the mean over all answers stands for it, which is an approximation.
     fn latency(&self, threshold: f64) -> Finding {
-        let (answers, others) = (total(&self.candidate.latency), total(&self.stable.latency));
-        let at = |z| ratio(&self.candidate.latency, &self.stable.latency, z);
+        let (candidate, stable) = (self.candidate, self.stable);
+        let is_mean = !candidate.percentiles.is_empty() || !stable.percentiles.is_empty();
+        let timed = |sample: &Sample| total(if is_mean { &sample.percentiles } else { &sample.latency });
+        let (answers, others) = (timed(candidate), timed(stable));
+        let at = |z| {
+            if is_mean {
+                mean_ratio(&candidate.percentiles, &stable.percentiles, z)
+            } else {
+                ratio(&candidate.latency, &stable.latency, z)
+            }
+        };
         let Some(found) = at(BEFORE) else {
             let message = match (answers, others) {
                 (0, _) => "no answer of the candidate was timed yet",
@@ -271,11 +281,12 @@ impl Step<'_> {
         };
         let times = (found.candidate, found.stable);
         self.finding(&facts, "requests", Some(others), |value| {
-            words::latency(value, threshold, times, (answers, others))
+            let what = if is_mean { "the mean 95th percentile" } else { "the 95th percentile" };
+            format!("{what} {}", words::latency(value, threshold, times, (answers, others)))
         })
     }
 
-    /// The one rule for every check of the gateway's numbers.
+    /// The one rule for every check of what was counted.
     fn finding(
         &self,
         facts: &Facts,

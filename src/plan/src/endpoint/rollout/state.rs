@@ -497,9 +497,11 @@ impl Walk<'_> {
     }
 
     fn verdict(&mut self, over: bool) -> Verdict {
-        let measures = match (self.status.traffic.unwrap_or(0), self.status.mirror.unwrap_or(0)) {
-            (_, 1..) => Some(Measures::Mirror),
-            (1.., _) => Some(Measures::Traffic),
+        let shares = (self.status.traffic.unwrap_or(0), self.status.mirror.unwrap_or(0));
+        let measures = match (shares, self.facts.shares) {
+            ((_, 1..), Shares::Decided(_)) => Some(Measures::Mirror),
+            ((_, 1..), Shares::Seen(_)) => Some(Measures::Copies),
+            ((1.., _), _) => Some(Measures::Traffic),
             _ => None,
         };
         let (Some(analysis), Some(measures)) = (&self.facts.rollout.analysis, measures) else {

@@ -7,7 +7,8 @@ use api::meta::ROLLOUT_ACTION_ANNOTATION;
 use api::{Endpoint, EndpointStatus, Reason};
 use arm::ArmError;
 use jiff::SignedDuration;
-use plan::endpoint::rollout::evidence::Evidence;
+use plan::endpoint::rollout::evidence::{Evidence, Sample};
+use plan::endpoint::rollout::monitor::{Wanted, wanted};
 use plan::{ChildKind, Plan};
 use serde_json::{Value, json};
 use testkit::azure::{Both, Fault};
@@ -452,6 +453,102 @@ fn a_query_that_fails_ends_the_rollout() {
         both.reconcile().unwrap();
     }
     assert_eq!((shares(&both).as_str(), deployments(&both).len()), ("1: 100", 1));
+}
+
+/// What Azure Monitor counted: good answers, status 4xx and status 5xx of the candidate, and as much without errors of
+/// the stable version.
+fn measured(both: &Both, good: u64, refused: u64, failed: u64) -> Evidence {
+    let rollout = rollout_of(both);
+    let candidate = Sample { good, refused, failed, ..Sample::default() };
+    let stable = Sample { good: 10 * (good + refused + failed), ..Sample::default() };
+    let revisions = [(rollout.candidate.unwrap_or_default(), candidate), (rollout.stable, stable)];
+    Evidence { revisions: revisions.into(), ..Evidence::default() }
+}
+
+/// A rollout whose errors are measured, with a second version in the step with copies.
+#[track_caller]
+fn counted() -> Both {
+    let mut rollout = canary();
+    rollout["analysis"] = json!({"minRequests": 100, "maxErrorRate": 0.01, "inconclusiveAfterSeconds": 600});
+    let mut both = served(&rollout);
+    new_version(&mut both, 2);
+    until(&mut both, in_step(1));
+    both
+}
+
+#[test]
+fn a_version_passes_by_the_requests_that_azure_monitor_counts() {
+    let mut both = counted();
+    // What too few copies say waits for more, however long ago the hold was over.
+    both.cluster.evidence = Some(measured(&both, 99, 0, 0));
+    for _ in 0..40 {
+        both.reconcile().unwrap();
+    }
+    assert_eq!(rollout_of(&both).checks[0].message.split(':').next(), Some("99 of 100 requests so far"));
+    both.cluster.evidence = Some(measured(&both, 999, 1, 0));
+    until(&mut both, in_step(2));
+    both.cluster.evidence = Some(measured(&both, 999, 0, 1));
+    until(&mut both, phase(RolloutPhase::Paused));
+    assert_eq!(
+        rollout_of(&both).checks[0].message,
+        "0.1 % of 1,000 answers are errors, at most 1.0 % are allowed; stable: 0.0 % of 10,000"
+    );
+    say(&mut both, "resume");
+    until(&mut both, phase(RolloutPhase::Completed));
+    assert_eq!(shares(&both), "2: 100");
+}
+
+#[test]
+fn a_version_fails_by_its_copies_its_own_errors_or_those_that_azure_answers_in_their_place() {
+    for (step, refused, failed) in [(1, 60, 0), (1, 0, 60), (2, 60, 0), (2, 0, 60)] {
+        let mut both = counted();
+        both.cluster.evidence = Some(measured(&both, 1000, 0, 0));
+        until(&mut both, in_step(step));
+        both.cluster.evidence = Some(measured(&both, 940, refused, failed));
+        until(&mut both, phase(RolloutPhase::RolledBack));
+        let message = rollout_of(&both).rejected.unwrap().message;
+        assert!(message.starts_with("errorRate: 6.0 % of 1,000 answers are errors"), "{message}");
+        until(&mut both, |status| status.revisions.iter().all(|it| it.traffic != Some(10)));
+        assert_eq!(shares(&both), "1: 100");
+    }
+}
+
+#[test]
+fn a_version_that_can_t_be_measured_waits_for_a_person_and_the_cause_is_told() {
+    let mut both = counted();
+    let cause = "Azure Monitor can't be asked: give the operator's identity the role Monitoring Reader on the workspace";
+    both.cluster.evidence = Some(Evidence { unavailable: Some(cause.to_owned()), ..Evidence::default() });
+    until(&mut both, phase(RolloutPhase::Paused));
+    let pause = rollout_of(&both).pause.unwrap();
+    assert_eq!(pause.cause, PauseCause::Inconclusive);
+    assert_eq!(pause.message, format!("errorRate: {cause}"));
+    assert_eq!(shares(&both), "1: 100, 2 copies: 20");
+}
+
+#[test]
+fn azure_monitor_is_asked_during_a_step_that_is_measured_and_at_no_other_time() {
+    let mut both = counted();
+    let asked = |both: &Both| wanted(&both.cluster.endpoint);
+    let since = rollout_of(&both).step_since.unwrap().0;
+    assert_eq!(asked(&both), Some(Wanted { since, latency: false }));
+    both.cluster.endpoint.spec.management.mode = ManagementMode::Plan;
+    assert_eq!(asked(&both), None);
+    both.cluster.endpoint.spec.management.mode = ManagementMode::Manage;
+    let analysis = both.cluster.endpoint.spec.rollout.analysis.take();
+    assert_eq!(asked(&both), None);
+    both.cluster.endpoint.spec.rollout.analysis = analysis;
+    both.cluster.change(|spec| spec.rollout.analysis.as_mut().unwrap().max_p95_latency_ratio = Some(1.5));
+    // Latencies of copies are compared nowhere.
+    assert_eq!(asked(&both), Some(Wanted { since, latency: false }));
+    both.cluster.evidence = Some(measured(&both, 1000, 0, 0));
+    until(&mut both, in_step(2));
+    assert!(asked(&both).is_some_and(|it| it.latency && it.since > since));
+    say(&mut both, "pause");
+    until(&mut both, phase(RolloutPhase::Paused));
+    assert_eq!(asked(&both), None);
+    say(&mut both, "promote");
+    until(&mut both, is_over);
+    assert_eq!(asked(&both), None);
 }
 
 #[test]

@@ -50,8 +50,8 @@ spec:
     Sample {
         file: "endpoint-managed-canary.yaml",
         head: "Lets a new version of a registered model take over step by step on virtual machines that Azure manages: \
-            first on copies of requests, then on a tenth once a person has agreed, then on half of them. The version before \
-            is kept for an hour, so that a person can go back to it at once.",
+            first on copies of requests, then on a tenth once a person has agreed, then on half of them. Each step is judged by \
+            the metrics of Azure Monitor. The version before is kept for an hour, so that a person can go back to it at once.",
         manifest: r"apiVersion: mlops-operator.dev/v1alpha1
 kind: Endpoint
 metadata:
@@ -88,6 +88,10 @@ spec:
         hold: 1h
       - traffic: 50
         hold: 1h
+    analysis:
+      minRequests: 200
+      maxErrorRate: 0.01
+      maxP95LatencyRatio: 1.5
     onFailure: Rollback
     scaleDownDelaySeconds: 3600
 ",

@@ -9,6 +9,8 @@
 const HALVINGS: u32 = 60;
 /// The percentile that is compared.
 const PERCENTILE: f64 = 0.95;
+/// The fewest intervals whose spread says anything.
+const INTERVALS: usize = 5;
 /// The least share of its upper bound at which a bucket begins: the gateway's are at most a sixteenth of it wide, and it
 /// leaves empty ones out.
 const BEGINNING: f64 = 15.0 / 16.0;
@@ -84,6 +86,50 @@ pub(super) fn ratio(candidate: &[(f64, u64)], stable: &[(f64, u64)], z: f64) -> 
     let all = [value, slow.value, usual.value, lower];
     let found = Ratio { value, candidate: slow.value, stable: usual.value, lower };
     all.into_iter().all(f64::is_finite).then_some(found)
+}
+
+/// Compares the means of percentiles that were measured interval by interval, each with its number of samples; none
+/// without any.
+///
+/// What noise can explain is told by how much the intervals differ among themselves. Of few intervals that says little:
+/// the bound is then nothing, and of more it is wider, as that of Student's distribution.
+pub(super) fn mean_ratio(candidate: &[(f64, u64)], stable: &[(f64, u64)], z: f64) -> Option<Ratio> {
+    let (ours, theirs) = (Mean::new(candidate)?, Mean::new(stable)?);
+    let value = ours.value / theirs.value;
+    let lower = match (ours.error(z), theirs.error(z)) {
+        (Some(below), Some(above)) => value * (-below.hypot(above)).exp(),
+        _ => 0.0,
+    };
+    let all = [value, ours.value, theirs.value, lower];
+    let found = Ratio { value, candidate: ours.value, stable: theirs.value, lower };
+    all.into_iter().all(f64::is_finite).then_some(found)
+}
+
+/// The mean of values with weights.
+struct Mean {
+    value: f64,
+    /// The standard error, as a share of the mean.
+    error: f64,
+    intervals: usize,
+}
+
+impl Mean {
+    fn new(values: &[(f64, u64)]) -> Option<Self> {
+        let weighted = || values.iter().map(|(value, weight)| (*value, *weight as f64));
+        let weight: f64 = weighted().map(|(_, weight)| weight).sum();
+        let value = weighted().map(|(value, weight)| value * weight).sum::<f64>() / weight;
+        let squares: f64 = weighted().map(|(one, weight)| (weight * (one - value)).powi(2)).sum();
+        let intervals = values.len();
+        let correction = intervals as f64 / (intervals as f64 - 1.0);
+        let error = (squares * correction).sqrt() / weight / value;
+        (weight > 0.0).then_some(Self { value, error, intervals })
+    }
+
+    /// How far noise can move the mean, as a share of it; none when there are too few intervals to tell.
+    fn error(&self, z: f64) -> Option<f64> {
+        let freedom = self.intervals.checked_sub(1)? as f64;
+        (self.intervals >= INTERVALS).then(|| z * self.error * freedom / (freedom - 2.0))
+    }
 }
 
 /// The percentile of a histogram; none when it is empty.
@@ -177,5 +223,21 @@ mod tests {
             assert!((deviance - 1.96 * 1.96).abs() < 1e-9, "{bound}: {deviance}");
         }
         assert!(share.lower(1.96) < 0.1 && share.upper(1.96) > 0.1);
+    }
+
+    #[test]
+    fn a_mean_of_intervals_weighs_them_and_is_doubted_by_their_spread() {
+        let weighted = mean_ratio(&[(0.3, 10), (0.1, 90)], &[(0.06, 1)], 2.58).unwrap();
+        assert!((weighted.candidate - 0.12).abs() < 1e-9 && (weighted.value - 2.0).abs() < 1e-9);
+        // Of fewer than five intervals nothing is sure.
+        assert_eq!(weighted.lower.to_bits(), 0.0_f64.to_bits());
+        let calm = |at: f64| vec![(at * 0.99, 100), (at, 100), (at * 1.01, 100), (at, 100), (at, 100)];
+        let wild = |at: f64| {
+            vec![(at * 0.2, 100), (at * 2.2, 100), (at * 0.2, 100), (at * 2.2, 100), (at * 0.2, 100)]
+        };
+        let lower = |ours: &[(f64, u64)]| mean_ratio(ours, &calm(0.05), 2.58).unwrap().lower;
+        assert!((1.9..2.0).contains(&lower(&calm(0.1))), "{}", lower(&calm(0.1)));
+        assert!(lower(&wild(0.1)) < 1.0, "{}", lower(&wild(0.1)));
+        assert_eq!(mean_ratio(&[], &calm(0.1), 2.58), None);
     }
 }

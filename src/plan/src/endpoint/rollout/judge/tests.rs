@@ -200,6 +200,47 @@ fn neighbouring_buckets_are_no_difference() {
     assert_eq!(judge(0.036), CheckOutcome::Failed);
 }
 
+/// So many intervals with the same percentile but for a little noise, of a hundred answers each.
+fn by_interval(seconds: f64, intervals: u64) -> Sample {
+    let noise = |at: u64| seconds * if at.is_multiple_of(2) { 0.98 } else { 1.02 };
+    Sample { percentiles: (0..intervals).map(|at| (noise(at), 100)).collect(), ..Sample::default() }
+}
+
+#[test]
+fn percentiles_of_intervals_are_judged_by_their_mean_once_there_are_enough() {
+    let slow = latency(by_interval(0.06, 8), by_interval(0.03, 8), true);
+    assert_eq!(
+        (slow.outcome, slow.samples, slow.stable_samples),
+        (CheckOutcome::Failed, Some(800), Some(800))
+    );
+    assert_eq!(
+        slow.message,
+        "the mean 95th percentile of 800 answers is 60 ms, 2.00 times that of 800 answers of the stable revision, 30 ms; at most 1.20 times is allowed"
+    );
+    let early = latency(by_interval(0.06, 4), by_interval(0.03, 4), true);
+    assert_eq!(early.outcome, CheckOutcome::Inconclusive);
+    assert!(early.message.contains("this may still be chance"), "{}", early.message);
+    let as_fast = latency(by_interval(0.03, 4), by_interval(0.03, 4), true);
+    assert_eq!(as_fast.outcome, CheckOutcome::Passed);
+    let few = latency(by_interval(0.03, 1), by_interval(0.03, 4), true);
+    assert_eq!(few.outcome, CheckOutcome::Inconclusive);
+    let alone = latency(by_interval(0.03, 4), Sample::default(), true);
+    assert!(alone.message.contains("nothing to compare with"), "{}", alone.message);
+}
+
+#[test]
+fn copies_that_azure_made_are_counted_like_answers_to_callers() {
+    let copies = |candidate| {
+        let evidence = evidence(candidate, answers(9900, 100, 0));
+        let checks = checks(&analysis(), Measures::Copies, PAIR, Some(&evidence), true);
+        assert_eq!(checks.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["errorRate"]);
+        checks[0].outcome
+    };
+    assert_eq!(copies(answers(990, 10, 0)), CheckOutcome::Passed);
+    assert_eq!(copies(answers(900, 100, 0)), CheckOutcome::Failed);
+    assert_eq!(copies(answers(900, 10, 90)), CheckOutcome::Failed);
+}
+
 fn mirror(sample: MirrorSample) -> Vec<Check> {
     let evidence = evidence(mirrored(sample), answers(2000, 0, 0));
     checks(&analysis(), Measures::Mirror, PAIR, Some(&evidence), true)
@@ -255,7 +296,7 @@ fn answers_that_cannot_be_compared_say_so() {
 #[test]
 fn a_gateway_that_does_not_answer_leaves_it_open() {
     let mut away = evidence(answers(0, 0, 5000), answers(5000, 0, 0));
-    away.unavailable = Some("connection refused".to_owned());
+    away.unavailable = Some("the gateway can't be asked: connection refused".to_owned());
     for evidence in [None, Some(&away)] {
         let checks = checks(&analysis(), Measures::Traffic, PAIR, evidence, true);
         assert!(checks.iter().all(|check| check.outcome == CheckOutcome::Inconclusive));
