@@ -4,6 +4,7 @@
 //! compile again.
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
@@ -57,7 +58,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         tools::ensure_only(&[tools::Module::Helm])?;
         azurite::ensure()?;
         python::environment("statistics")?;
-        step("unit and property tests", || run(Part::Unit, &[("ORT_DYLIB_PATH", &library)]))?;
+        let units: Vec<_> = programs.iter().filter(|program| program.part() == Part::Unit).collect();
+        step("unit and property tests", || side_by_side(&units, &[("ORT_DYLIB_PATH", &library)]))?;
     }
     if wanted(Part::ControlPlane) {
         tools::ensure_only(&[tools::Module::Kubernetes, tools::Module::Etcd, tools::Module::AzureClients])?;
@@ -93,12 +95,53 @@ impl TestProgram {
         }
     }
 
-    fn run(&self, environment: &[(&str, &Path)]) -> anyhow::Result<()> {
-        eprintln!("    tests of {}: {}", self.package.display(), self.name);
+    fn command(&self, environment: &[(&str, &Path)]) -> Command {
         let mut command = Command::new(&self.executable);
         command.current_dir(&self.package).env("CARGO_MANIFEST_DIR", &self.package);
-        shell::run(command.envs(environment.iter().copied()))
+        command.envs(environment.iter().copied());
+        command
     }
+
+    fn run(&self, environment: &[(&str, &Path)]) -> anyhow::Result<()> {
+        eprintln!("    tests of {}: {}", self.package.display(), self.name);
+        shell::run(&mut self.command(environment))
+    }
+
+    /// Runs it and tells in one piece what it said, so that the words of several don't mix.
+    fn run_beside(&self, environment: &[(&str, &Path)]) -> anyhow::Result<()> {
+        let output = self.command(environment).output()?;
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        eprint!("    tests of {}: {}\n{said}", self.package.display(), self.name);
+        ensure!(output.status.success(), "{} ended with {}", self.executable.display(), output.status);
+        Ok(())
+    }
+}
+
+/// Runs programs as many at once as there are processors; those that are left when one fails don't run.
+fn side_by_side(programs: &[&TestProgram], environment: &[(&str, &Path)]) -> anyhow::Result<()> {
+    ensure!(!programs.is_empty(), "no test program belongs to this part");
+    let mut waiting = programs.to_vec();
+    // By far the longest begins first, so that it does not run alone in the end.
+    waiting.sort_by_key(|program| program.name == "endpoint");
+    let (waiting, failure) = (Mutex::new(waiting), Mutex::new(None));
+    let has_failed = || failure.lock().map_or(true, |failure| failure.is_some());
+    let work = || {
+        while !has_failed() {
+            let Some(program) = waiting.lock().ok().and_then(|mut waiting| waiting.pop()) else { return };
+            if let Err(error) = program.run_beside(environment)
+                && let Ok(mut failure) = failure.lock()
+            {
+                failure.get_or_insert(error);
+            }
+        }
+    };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(work);
+        }
+    });
+    failure.into_inner().ok().flatten().map_or(Ok(()), Err)
 }
 
 /// Builds every program and every test of the workspace.

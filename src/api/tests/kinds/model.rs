@@ -42,7 +42,10 @@ fn nonsense_in_a_model_is_refused_with_a_sentence() {
     for (changes, words) in [
         (json!({"registryRef": {"name": "contoso"}}), place),
         (json!({"workspaceRef": null}), "must be what pods can fetch"),
-        (json!({"versions.0.uri": "pvc://models/churn.onnx"}), uri),
+        (
+            json!({"versions.0.uri": "pvc://models/churn.onnx"}),
+            "uri in versions must be azureml://datastores",
+        ),
         (json!({"versions.0.uri": "s3://bucket/model"}), uri),
         (json!({"versions.0.uri": "azureml://"}), uri),
         (json!({"versions.0.uri": "https://user:password@host/model"}), uri),
