@@ -151,6 +151,7 @@ pub(crate) async fn every_right_is_used_and_none_is_missing(context: &mut Contex
     context.merge(&context.endpoint("churn"), &json!({"spec": {"scaling": fixed}})).await?;
     context.says("churn", "Ready=True/Ready").await?;
     azure_objects(context).await?;
+    promotion(context).await?;
     through_the_gateway(context).await?;
     through_an_own_gateway(context).await?;
     let ranged = json!({"replicas": null, "minReplicas": 1, "maxReplicas": 3});
@@ -177,6 +178,24 @@ pub(crate) async fn every_right_is_used_and_none_is_missing(context: &mut Contex
     let refused: Vec<_> = context.requests()?.into_iter().filter(|it| it.code == 403).collect();
     ensure!(refused.is_empty(), "refused: {refused:?}");
     Ok(())
+}
+
+/// Brings a version to a stage, after a vote.
+async fn promotion(context: &Context) -> anyhow::Result<()> {
+    // The administrator asks, in whose name this context writes, so that the vote does not count.
+    let spec = json!({
+        "requester": "admin", "model": {"name": "churn", "version": "1"},
+        "stages": [{"name": "production"}, {"name": "guarded", "approval": {"required": 1}}],
+    });
+    context.make("ModelPromotion", "modelpromotions", "churn", &spec).await?;
+    let path = context.own("modelpromotions", "churn");
+    let waiting = context.object_says(&path, "ApprovalRequired=True/ApprovalRequired").await?;
+    let vote = json!({
+        "promotion": "churn", "stage": "guarded", "evidence": waiting["status"]["stages"][1]["evidence"],
+        "decision": "Approve", "reason": "mine", "approver": "admin",
+    });
+    context.make("Approval", "approvals", "churn", &vote).await?;
+    context.object_says(&context.own("approvals", "churn"), "Ready=False/Void").await.map(drop)
 }
 
 /// Makes one object of each kind that lives in Azure, with a Secret that it names and others that it exports.
