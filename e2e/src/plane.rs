@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use xtask::cluster::control_plane::Options;
 use xtask::cluster::{ControlPlane, Lifetime};
 
-use crate::context::{JSON, ask};
+use crate::context::{JSON, ask, manifest};
 use crate::wait::{PATIENCE, until};
 
 /// The name of the definition of HTTPRoutes.
@@ -77,6 +77,18 @@ impl Plane {
             let one = ListParams::default().limit(1);
             let listed = (endpoints.list(&one).await, runtimes.list(&one).await);
             Ok(if listed.0.is_ok() && listed.1.is_ok() { Ok(()) } else { Err("not served".to_owned()) })
+        })
+        .await?;
+        let forged = manifest(
+            "ModelPromotion",
+            "forged",
+            &json!({"requester": "nobody", "model": {"name": "a", "version": "1"}, "stages": [{"name": "a"}]}),
+        );
+        let path = "/apis/mlops-operator.dev/v1alpha1/namespaces/default/modelpromotions?dryRun=All";
+        until("the policies", PATIENCE, async || {
+            let (code, answer) = ask(&client, "POST", path, JSON, &forged).await?;
+            let is_refused = answer["message"].as_str().is_some_and(|it| it.contains("requester must be"));
+            Ok(if is_refused { Ok(()) } else { Err(format!("{code} {}", answer["message"])) })
         })
         .await?;
         create_namespace(&client, OPERATOR_NAMESPACE, &[]).await?;

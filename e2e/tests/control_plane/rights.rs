@@ -151,7 +151,6 @@ pub(crate) async fn every_right_is_used_and_none_is_missing(context: &mut Contex
     context.merge(&context.endpoint("churn"), &json!({"spec": {"scaling": fixed}})).await?;
     context.says("churn", "Ready=True/Ready").await?;
     azure_objects(context).await?;
-    promotion(context).await?;
     through_the_gateway(context).await?;
     through_an_own_gateway(context).await?;
     let ranged = json!({"replicas": null, "minReplicas": 1, "maxReplicas": 3});
@@ -198,7 +197,8 @@ async fn promotion(context: &Context) -> anyhow::Result<()> {
     context.object_says(&context.own("approvals", "churn"), "Ready=False/Void").await.map(drop)
 }
 
-/// Makes one object of each kind that lives in Azure, with a Secret that it names and others that it exports.
+/// Makes one object of each kind that lives in Azure, with a Secret that it names and others that it exports; and brings
+/// the model to a stage.
 async fn azure_objects(context: &Context) -> anyhow::Result<()> {
     let settings = arm_emulator::Settings::default();
     let secret = json!({
@@ -243,5 +243,5 @@ async fn azure_objects(context: &Context) -> anyhow::Result<()> {
     for (_, plural, name, _) in &objects {
         context.object_says(&context.own(plural, name), "Ready=True/Ready").await?;
     }
-    Ok(())
+    promotion(context).await
 }

@@ -80,7 +80,14 @@ impl Growing {
 }
 
 fn append(path: &Path, bytes: &[u8]) -> Result<()> {
-    open(path)?.write_all(bytes)
+    let mut file = open(path)?;
+    let before = file.metadata()?.len();
+    let written = file.write_all(bytes);
+    if written.is_err() {
+        // Half a line would spoil the next one.
+        let _ = file.set_len(before);
+    }
+    written
 }
 
 /// Opens a file, whose folder is new once an hour.

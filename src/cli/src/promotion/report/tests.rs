@@ -1,3 +1,4 @@
+//! What people read before they vote.
 use serde_json::{Value, json};
 
 use super::*;
