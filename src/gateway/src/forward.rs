@@ -103,17 +103,19 @@ impl Attempts<'_> {
     }
 }
 
-/// Sends a request. It is tried again only to connect: then not a byte was sent, and the body was not read.
+/// Sends a request over a connection. It is tried again over another one only when not a byte was sent, and the body was
+/// not read.
 pub async fn send(
     port: &Port,
     attempts: &Attempts<'_>,
+    lease: Lease,
     head: Head,
     inbound: &Arc<Mutex<Inbound>>,
 ) -> Result<Response<Received>, Trouble> {
     let mut request = head.request(Lent::Streamed(Arc::clone(inbound)));
-    let mut attempt = 0;
+    let (mut lease, mut attempt) = (lease, 0);
     let error = loop {
-        match connect(port, attempts).await?.send(request).await {
+        match lease.send(request).await {
             Ok(response) => {
                 port.circuit.succeeded();
                 return Ok(response);
@@ -126,6 +128,7 @@ pub async fn send(
         }
         attempt += 1;
         attempts.again();
+        lease = connect(port, attempts).await?;
     };
     let inbound = locked(inbound);
     Err(match (inbound.is_too_large, inbound.is_cut) {
@@ -135,7 +138,8 @@ pub async fn send(
     })
 }
 
-async fn connect(port: &Port, attempts: &Attempts<'_>) -> Result<Lease, Trouble> {
+/// Connects; tried again after pauses.
+pub async fn connect(port: &Port, attempts: &Attempts<'_>) -> Result<Lease, Trouble> {
     let mut attempt = 0;
     loop {
         let error = match port.lease().await {

@@ -21,11 +21,13 @@ use crate::grpc::{self, Dialect};
 use crate::metrics::{Captured, Series};
 use crate::pick::CHOSEN;
 use crate::pool::Received;
-use crate::port::Port;
+use crate::port::{Lease, Port};
 use crate::quiet::Quiet;
 use crate::state::State;
 use crate::table::{Endpoint, Table};
 use crate::traces::{self, Trace};
+
+use self::place::{NoPlace, Place};
 
 /// The id of a request, passed on and answered.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -171,6 +173,16 @@ struct Call<'c> {
     trace: Option<&'c Arc<Trace>>,
 }
 
+/// A revision with room, and a connection to it.
+struct Reached {
+    place: Place,
+    lease: Lease,
+    /// Further attempts to connect.
+    made: u32,
+    /// When it must have answered.
+    deadline: tokio::time::Instant,
+}
+
 /// How a request gets to its revision.
 struct Way<'e> {
     port: &'e Port,
@@ -207,10 +219,10 @@ impl Call<'_> {
     ) -> Result<Response<Answered>, Refusal> {
         self.admit(&endpoint, parts).await?;
         let waits = self.trace.map(|_| Instant::now());
-        let place = match place::choose(self, endpoint, &parts.headers).await {
-            Ok(place) => place,
-            Err(place::NoPlace { refusal, of: None }) => return Err(refusal),
-            Err(place::NoPlace { refusal, of: Some((endpoint, place)) }) => {
+        let Reached { place, lease, made, deadline } = match self.reach(endpoint, &parts.headers).await {
+            Ok(reached) => reached,
+            Err(NoPlace { refusal, of: None }) => return Err(refusal),
+            Err(NoPlace { refusal, of: Some((endpoint, place)) }) => {
                 return Ok(self.failed(&refusal, &endpoint, place, parts));
             }
         };
@@ -230,7 +242,16 @@ impl Call<'_> {
         if !way.port.is_http_2() {
             locked(&inbound).quiet.clone_from(&self.origin.quiet);
         }
-        match self.send(&endpoint, &way, head, &inbound).await {
+        let attempts =
+            Attempts { series: way.series, most: endpoint.route.retries, made: AtomicU32::new(made) };
+        let sent = self.within(deadline, &endpoint, &way, async {
+            forward::send(way.port, &attempts, lease, head, &inbound).await
+        });
+        let sent = sent.await;
+        if let Some(trace) = self.trace {
+            trace.retried(attempts.made.load(Ordering::Relaxed));
+        }
+        match sent {
             Ok(response) => {
                 let status = response.status().as_u16();
                 let ending = Ending::new(self.state, in_flight, asked, inbound, status);
@@ -253,32 +274,68 @@ impl Call<'_> {
         Some(Way { port, revision, series: target.series(&self.state.metrics) })
     }
 
-    /// Sends the request, within its time.
-    async fn send(
-        &self,
-        endpoint: &Endpoint,
-        way: &Way<'_>,
-        head: Head,
-        inbound: &Arc<Mutex<Inbound>>,
-    ) -> Result<Response<Received>, Refusal> {
+    /// Chooses a revision and connects to it. One that can't be reached was sent nothing, so that the request goes on to
+    /// another one that has a share, once. The failure counts for the first: whoever judges it must see it.
+    async fn reach(&self, mut endpoint: Arc<Endpoint>, headers: &HeaderMap) -> Result<Reached, NoPlace> {
+        let mut without = None;
+        loop {
+            let place = place::choose(self, endpoint, headers, without).await?;
+            let (chosen, made) = (place.choice.place, AtomicU32::new(0));
+            let Some(way) = self.way(&place.endpoint, chosen) else {
+                return Err(place::no_traffic(&place.endpoint).into());
+            };
+            let attempts = Attempts { series: way.series, most: place.endpoint.route.retries, made };
+            let deadline = self.deadline(&place.endpoint);
+            let connected =
+                self.within(deadline, &place.endpoint, &way, forward::connect(way.port, &attempts));
+            let refusal = match connected.await {
+                Ok(lease) => return Ok(Reached { lease, made: attempts.made.into_inner(), deadline, place }),
+                Err(refusal) => refusal,
+            };
+            way.series.observe(self.started.elapsed());
+            let is_late = tokio::time::Instant::now() >= deadline;
+            let has_other = place.endpoint.has_other(chosen, self.dialect, Instant::now());
+            if without.is_some() || place.choice.is_forced || is_late || !has_other {
+                return Err(NoPlace { refusal, of: Some((place.endpoint, chosen)) });
+            }
+            way.series.count(refusal.status.as_u16());
+            without = Some(chosen);
+            endpoint = place.endpoint;
+        }
+    }
+
+    /// When the revision must have answered.
+    fn deadline(&self, endpoint: &Endpoint) -> tokio::time::Instant {
         let time = Duration::from_millis(endpoint.route.timeouts.request_milliseconds);
         let left = self.patience.map(|patience| patience.saturating_sub(self.started.elapsed()));
-        let time = left.map_or(time, |left| left.min(time));
-        let attempts = Attempts { series: way.series, most: endpoint.route.retries, made: AtomicU32::new(0) };
-        let sent = tokio::time::timeout(time, forward::send(way.port, &attempts, head, inbound)).await;
-        if let Some(trace) = self.trace {
-            trace.retried(attempts.made.load(Ordering::Relaxed));
-        }
+        tokio::time::Instant::now() + left.map_or(time, |left| left.min(time))
+    }
+
+    /// Lets the revision do something, until its time is over.
+    async fn within<T>(
+        &self,
+        deadline: tokio::time::Instant,
+        endpoint: &Endpoint,
+        way: &Way<'_>,
+        work: impl Future<Output = Result<T, Trouble>>,
+    ) -> Result<T, Refusal> {
         let late = |_| {
             let message = format!(
                 "the revision `{}` did not answer within {} ms; send fewer rows, add replicas, or raise \
                  timeouts.requestMilliseconds",
                 way.revision.name,
-                time.as_millis()
+                self.allowed(endpoint).as_millis()
             );
             Refusal::new(StatusCode::GATEWAY_TIMEOUT, "RevisionTimeout", message)
         };
-        sent.map_err(late)?.map_err(|trouble| refusal(trouble, endpoint, way.revision))
+        let done = tokio::time::timeout_at(deadline, work).await;
+        done.map_err(late)?.map_err(|trouble| refusal(trouble, endpoint, way.revision))
+    }
+
+    /// How long the revision may take in all.
+    fn allowed(&self, endpoint: &Endpoint) -> Duration {
+        let time = Duration::from_millis(endpoint.route.timeouts.request_milliseconds);
+        self.patience.map_or(time, |patience| patience.min(time))
     }
 
     /// The answer in place of the revision's. Its time is counted only where the revision was asked: that of a refusal

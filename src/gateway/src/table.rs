@@ -93,6 +93,13 @@ impl Endpoint {
             && port.is_some_and(|port| !port.circuit.is_open(now))
     }
 
+    /// Whether another revision than this one has a share and can answer at once.
+    pub fn has_other(&self, than: usize, dialect: Dialect, now: Instant) -> bool {
+        let revisions = self.route.revisions.iter().enumerate();
+        let mut others = revisions.filter(|(place, revision)| *place != than && revision.weight > 0);
+        others.any(|(place, _)| self.is_available(place, dialect, now))
+    }
+
     /// A revision's place.
     pub fn place(&self, revision: &str) -> Option<usize> {
         self.route.revisions.iter().position(|one| one.name == revision)

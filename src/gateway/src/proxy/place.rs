@@ -97,11 +97,13 @@ fn not_grpc(target: &Target) -> Refusal {
     Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "NoGrpc", message)
 }
 
-/// Chooses a revision and waits for it, no longer than the endpoint lets a request wait in all.
+/// Chooses a revision, another one than `without` if any other can answer, and waits for it, no longer than
+/// the endpoint lets a request wait in all.
 pub(super) async fn choose(
     call: &Call<'_>,
     mut endpoint: Arc<Endpoint>,
     headers: &HeaderMap,
+    without: Option<usize>,
 ) -> Result<Place, NoPlace> {
     let (state, dialect) = (call.state, call.dialect);
     let patience = Duration::from_millis(endpoint.route.timeouts.queue_milliseconds);
@@ -109,7 +111,7 @@ pub(super) async fn choose(
     let mut versions = None;
     let (mut waiting, mut asleep) = (None::<Waiting>, None);
     loop {
-        let choice = picked(&endpoint, headers, dialect)?;
+        let choice = picked(&endpoint, headers, dialect, without)?;
         let (Some(target), Some(revision)) =
             (endpoint.targets.get(choice.place), endpoint.route.revisions.get(choice.place))
         else {
@@ -152,9 +154,14 @@ pub(super) async fn choose(
     }
 }
 
-fn picked(endpoint: &Endpoint, headers: &HeaderMap, dialect: Dialect) -> Result<Choice, Refusal> {
+fn picked(
+    endpoint: &Endpoint,
+    headers: &HeaderMap,
+    dialect: Dialect,
+    without: Option<usize>,
+) -> Result<Choice, Refusal> {
     let (route, now) = (&endpoint.route, Instant::now());
-    let is_available = |place| endpoint.is_available(place, dialect, now);
+    let is_available = |place| Some(place) != without && endpoint.is_available(place, dialect, now);
     let sticky = route.sticky_header.as_deref();
     pick(&route.revisions, sticky, headers, fastrand::f64(), is_available).map_err(|none| match none {
         NoChoice::Unknown(name) => {

@@ -58,6 +58,38 @@ async fn a_request_that_could_not_connect_is_tried_again_with_its_whole_body() {
 }
 
 #[tokio::test]
+async fn a_request_that_could_not_connect_goes_to_another_revision_and_counts_for_the_first() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let gone = |weight: u32| json!({"name": "gone", "address": address.to_string(), "weight": weight});
+    let backend = Backend::start("b", Behaviour::Echo).await;
+    let more = json!({"retries": 0, "circuit": {"failures": 1_000}});
+    let gateway = Gateway::start(&document(&[gone(50), backend.revision("b", 50)], &more)).await;
+    let caller = gateway.caller();
+    for _ in 0..40 {
+        let answer = caller.post("/endpoints/team/churn/score", &[], "the body").await;
+        assert_eq!((answer.status, &answer.json()["body"]), (200, &json!("the body")));
+        assert_eq!(answer.header(gateway::pick::CHOSEN), "b");
+    }
+    let of = |revision: &str, class: &str| {
+        let labels = format!("code=\"{class}\",endpoint=\"team/churn\",revision=\"{revision}\"");
+        gateway.metric(&format!("mlops_gateway_requests_total{{{labels}}}"))
+    };
+    until("all are counted", || of("b", "2xx") == 40).await;
+    let failed = of("gone", "5xx");
+    assert!((5..=35).contains(&failed), "{failed} of 40 came to the one that is gone first");
+    assert_eq!((gateway.of_revision("requests_in_flight", "gone"), backend.hits()), (0, 40));
+
+    // Who names a revision gets no other, and one without a share is no way out.
+    let named = [(gateway::pick::CHOSEN, "gone")];
+    assert_eq!(caller.score(&named).await.code(), "RevisionUnreachable");
+    gateway.put(&document(&[gone(100), backend.revision("b", 0)], &more));
+    assert_eq!(caller.score(&[]).await.code(), "RevisionUnreachable");
+    assert_eq!(backend.hits(), 40);
+}
+
+#[tokio::test]
 async fn a_request_of_which_a_byte_was_sent_is_never_repeated() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let revision = json!({"name": "a", "address": listener.local_addr().unwrap().to_string(), "weight": 1});
