@@ -175,8 +175,13 @@ impl Cast {
         ] {
             let spec = vote(person, evidence, "Approve", "churn-v1");
             person.makes(&self.approvals, &manifest("Approval", name, &spec)).await?;
-            let void = context.object_says(&context.own("approvals", name), "Ready=False/Void").await?;
-            ensure!(message(&void, "Ready").contains(why), "{}", void["status"]);
+            until(&format!("the word that {name} does not count"), CONVERGES, async || {
+                let vote = context.get(&context.own("approvals", name)).await?.unwrap_or_default();
+                let is_void = conditions(&vote).contains(&"Ready=False/Void".to_owned());
+                let fits = is_void && message(&vote, "Ready").contains(why);
+                Ok(if fits { Ok(()) } else { Err(vote["status"].to_string()) })
+            })
+            .await?;
         }
         ensure!(runs(context, "production").await?.is_null(), "the stage has a version");
         Ok(())
