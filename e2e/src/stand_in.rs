@@ -108,7 +108,8 @@ async fn act(api: &Api<Deployment>, name: &str, seen: &mut BTreeMap<String, Seen
                 entry.body["status"] = json!(deployment.status);
                 return;
             }
-            Err(kube::Error::Api(_)) => return,
+            // An API server that has just come back asks to wait; no event would bring the step back.
+            Err(kube::Error::Api(status)) if status.code < 429 => return,
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
