@@ -62,6 +62,7 @@ pub async fn serve(
         };
         match accepted {
             (Ok(slot), Ok((stream, peer))) => {
+                state.arrived();
                 let connection = Connection { state: Arc::clone(&state), peer, stop: stop.clone() };
                 let acceptor = acceptor.clone();
                 tokio::spawn(async move {

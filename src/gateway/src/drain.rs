@@ -1,4 +1,5 @@
 //! Leaving without losing a request: not ready at once, answering until everyone knows, then finishing what was begun.
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,8 +37,9 @@ const LONGEST: Duration = Duration::from_mins(1);
 
 /// Drains: not ready, then still accepting for `period`, then stopping. A second signal skips the rest of the period.
 ///
-/// While the API server is away, no node hears that this pod leaves, and requests go on coming: the period begins anew
-/// with each failed look at the source, for a minute at most.
+/// A node that has not heard that this pod leaves goes on sending connections here, and they would be refused. So the
+/// period begins anew with each look that finds that connections have come since the last one, or that the API server,
+/// from which nodes hear, does not answer; for a minute at most.
 pub async fn drain(
     state: &Arc<State>,
     stop: &watch::Sender<bool>,
@@ -47,21 +49,33 @@ pub async fn drain(
 ) {
     state.drain();
     tracing::info!(seconds = period.as_secs(), "draining");
+    let seen = Cell::new(state.arrivals());
+    let answers = async || {
+        let arrivals = state.arrivals();
+        if seen.replace(arrivals) != arrivals {
+            tracing::debug!("connections go on coming: not every node knows yet that this pod leaves");
+            return false;
+        }
+        let answers = source.answers().await;
+        if !answers {
+            tracing::warn!("the source of routes does not answer: nobody may know yet that this pod leaves");
+        }
+        answers
+    };
     tokio::select! {
-        () = heard(period, LONGEST, LOOK, async || source.answers().await) => {}
+        () = heard(period, LONGEST, LOOK, answers) => {}
         () = signals.next() => tracing::warn!("a second signal ends the drain"),
     }
     stop.send_replace(true);
 }
 
-/// Waits until `answers` has been true for a `period`, and at most for the `longest` time beyond it.
-async fn heard(period: Duration, longest: Duration, look: Duration, answers: impl AsyncFn() -> bool) {
+/// Waits until everyone `has_heard` for a `period`, and at most for the `longest` time beyond it.
+async fn heard(period: Duration, longest: Duration, look: Duration, has_heard: impl AsyncFn() -> bool) {
     let begun = Instant::now();
     let mut since = begun;
     while since.elapsed() < period && begun.elapsed() < period + longest {
         tokio::time::sleep(look.min(period.saturating_sub(since.elapsed()))).await;
-        if !answers().await {
-            tracing::warn!("the source of routes does not answer: nobody may know yet that this pod leaves");
+        if !has_heard().await {
             since = Instant::now();
         }
     }
@@ -74,15 +88,13 @@ pub async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use super::*;
 
     const PERIOD: Duration = Duration::from_millis(40);
     const BRIEF: Duration = Duration::from_millis(2);
 
     #[tokio::test]
-    async fn it_stays_until_the_source_has_answered_for_a_whole_period() {
+    async fn it_stays_until_everyone_has_heard_for_a_whole_period() {
         let (failures, failed) = (Cell::new(10_u32), Cell::new(Instant::now()));
         let answers = async || {
             let left = failures.get();
@@ -98,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_source_that_never_answers_holds_it_up_for_a_bounded_time() {
+    async fn who_never_hears_holds_it_up_for_a_bounded_time() {
         let (begun, longest) = (Instant::now(), Duration::from_millis(100));
         heard(PERIOD, longest, BRIEF, async || false).await;
         assert!(begun.elapsed() >= PERIOD + longest);

@@ -1,7 +1,7 @@
 //! What every request shares: the table in force, the numbers, and the bounds of what is kept aside.
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -35,6 +35,7 @@ pub struct State {
     version: watch::Sender<u64>,
     has_table: AtomicBool,
     is_draining: AtomicBool,
+    arrivals: AtomicU64,
     /// Tells this process from any other, also from a former one of the same pod.
     pub instance: String,
     /// When it started.
@@ -63,6 +64,7 @@ impl State {
             version: watch::Sender::new(0),
             has_table: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
+            arrivals: AtomicU64::new(0),
             instance: format!("{:032x}", fastrand::u128(..)),
             started: Instant::now(),
             metrics,
@@ -134,6 +136,16 @@ impl State {
     /// Whether the process is leaving.
     pub fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Acquire)
+    }
+
+    /// Notes that a connection has come.
+    pub fn arrived(&self) {
+        self.arrivals.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many connections have come.
+    pub fn arrivals(&self) -> u64 {
+        self.arrivals.load(Ordering::Relaxed)
     }
 
     #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The program itself: its ports, its documents, its logs, and its way out.
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use gateway::body::whole;
 use http::{Response, StatusCode};
@@ -9,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{ChildStderr, Command};
 
 use crate::support::{Backend, Behaviour, Caller, document, serve, until};
@@ -76,6 +77,30 @@ async fn the_program_serves_a_folder_logs_no_secret_and_leaves_when_asked() {
     kill_process(process, Signal::TERM).unwrap();
     assert!(child.wait().await.unwrap().success());
     line(&mut log, "message", "drained").await;
+}
+
+#[tokio::test]
+async fn it_stays_as_long_as_connections_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_mlops-gateway"))
+        .args(["--http=127.0.0.1:0", "--admin=127.0.0.1:0", "--drain-seconds=1", "--routes"])
+        .arg(folder.path())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let address = line(&mut log, "what", "http").await["address"].as_str().unwrap().to_owned();
+    let process = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
+    kill_process(process, Signal::TERM).unwrap();
+    line(&mut log, "message", "draining").await;
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(3) {
+        let connected = TcpStream::connect(&address).await;
+        assert!(connected.is_ok(), "{connected:?} after {:?}", begun.elapsed());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(child.wait().await.unwrap().success());
 }
 
 #[tokio::test]
