@@ -17,6 +17,8 @@ mod failing;
 mod faults;
 #[path = "journeys/journey.rs"]
 mod journey;
+#[path = "journeys/promotions.rs"]
+mod promotions;
 #[path = "journeys/rollouts.rs"]
 mod rollouts;
 #[path = "journeys/serving.rs"]
@@ -28,6 +30,7 @@ mod stage;
 
 /// Those that run beside others; the longest first.
 const TOGETHER: &[Case] = cases![
+    promotions::a_version_that_passes_its_checks_is_served_and_one_that_does_not_is_held,
     failing::model_that_is_not_there_keeps_the_revision_before_serving,
     failing::image_that_can_not_be_pulled_keeps_the_revision_before_serving,
     failing::too_little_memory_keeps_the_revision_before_serving,

@@ -194,7 +194,35 @@ async fn promotion(context: &Context) -> anyhow::Result<()> {
         "decision": "Approve", "reason": "mine", "approver": "admin",
     });
     context.make("Approval", "approvals", "churn", &vote).await?;
-    context.object_says(&context.own("approvals", "churn"), "Ready=False/Void").await.map(drop)
+    context.object_says(&context.own("approvals", "churn"), "Ready=False/Void").await?;
+    checked(context).await
+}
+
+/// A promotion whose check has a Job, which goes when somebody ends the promotion.
+async fn checked(context: &Context) -> anyhow::Result<()> {
+    let data = json!({"uri": "https://data.example/rows.csv"});
+    let check = json!({"name": "data", "type": "DataQuality", "data": data, "expect": [{"metric": "rows", "min": 1}]});
+    let spec = json!({
+        "requester": "admin", "model": {"name": "churn", "version": "1"},
+        "stages": [{"name": "checked", "checks": [check]}],
+    });
+    context.make("ModelPromotion", "modelpromotions", "churn-checked", &spec).await?;
+    let path = context.own("modelpromotions", "churn-checked");
+    context.object_says(&path, "Ready=False/Checking").await?;
+    let jobs = format!("/apis/batch/v1/namespaces/{}/jobs", context.namespace);
+    let count = async |wanted: usize| {
+        e2e::until(&format!("{wanted} Jobs"), e2e::context::CONVERGES, async || {
+            let found = context.get(&jobs).await?.unwrap_or_default();
+            let found = found["items"].as_array().map_or(0, Vec::len);
+            Ok(if found == wanted { Ok(()) } else { Err(found.to_string()) })
+        })
+        .await
+    };
+    count(1).await?;
+    let word = json!({"metadata": {"annotations": {"mlops-operator.dev/promotion-action": "abort"}}});
+    context.must("PATCH", &path, e2e::context::MERGE, &word).await?;
+    context.object_says(&path, "Ready=False/Aborted").await?;
+    count(0).await
 }
 
 /// Makes one object of each kind that lives in Azure, with a Secret that it names and others that it exports; and brings

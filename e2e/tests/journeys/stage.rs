@@ -18,6 +18,18 @@ pub(crate) const CORRUPT: &str = "corrupt.onnx";
 /// The name of a file in the store with a model that takes the two classes for each other.
 pub(crate) const SWAPPED: &str = "swapped.onnx";
 
+/// The name of a file in the store with rows of the demo.
+pub(crate) const ROWS: &str = "rows.csv";
+
+/// Reports of tests in JUnit's XML.
+const REPORTS: [(&str, &str); 2] = [
+    ("passed.xml", "<testsuite><testcase name='prices'/></testsuite>"),
+    (
+        "failed.xml",
+        "<testsuite><testcase name='names'/><testcase classname='shop' name='prices'><failure/></testcase></testsuite>",
+    ),
+];
+
 /// The first version of the model with the names of its two classes changed about: the attribute `classlabels_ints` holds
 /// `0, 1`, each behind the tag of its field.
 fn swapped(model: &[u8]) -> anyhow::Result<Vec<u8>> {
@@ -51,10 +63,13 @@ impl Stage {
         files.insert(CORRUPT.to_owned(), b"This is not a model.".to_vec());
         let swapped = swapped(&files["model-v1.onnx"])?;
         files.insert(SWAPPED.to_owned(), swapped);
+        let rows = Rows::of_demo()?;
+        files.insert(ROWS.to_owned(), crate::promotions::rows(&rows)?.into_bytes());
+        files.extend(REPORTS.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec())));
         make_restricted_namespace(&cluster, STORE)?;
         store::serve(&cluster, STORE, &files)?;
         let plugin = binary::build(&["kubectl-mlops"], false)?.swap_remove(0);
-        Ok(Self { cluster, rows: Rows::of_demo()?, files, plugin })
+        Ok(Self { cluster, rows, files, plugin })
     }
 
     /// Runs kubectl and returns what it printed.

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// It is bound to the digest of the evidence that the person has seen: when the version's parts or the plan change, it
 /// counts no more. Admission proves who votes: `approver` and `groups` are compared with the request itself, and the
-/// right to vote is the verb `approve` on the ModelPromotion. A vote can't be changed; its voter withdraws it by
-/// deleting it.
+/// right to vote is the verb `approve` on the ModelPromotion, and the verb `override` to let a stage go on in spite of its
+/// rules. A vote can't be changed; its voter withdraws it by deleting it.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[kube(
     group = "mlops-operator.dev",
@@ -48,7 +48,9 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self == oldSelf")
-    .message("a vote can't be changed: delete it, and vote again"))]
+    .message("a vote can't be changed: delete it, and vote again"),
+    validation = Rule::new("has(self.check) == (self.decision == 'Skip')")
+    .message("decision Skip needs check, the name of the check to go on without, and no other decision may have it"))]
 pub struct ApprovalSpec {
     /// The ModelPromotion of this namespace.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
@@ -61,6 +63,10 @@ pub struct ApprovalSpec {
     pub evidence: String,
     /// The vote.
     pub decision: Vote,
+    /// The check of the stage that is skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 40), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub check: Option<String>,
     /// Why, for those who read it later.
     #[schemars(length(min = 1, max = 1024))]
     pub reason: String,
@@ -81,6 +87,10 @@ pub enum Vote {
     Approve,
     /// It may not, and the promotion ends.
     Reject,
+    /// It gets the version whatever its checks, votes and freezes say. This needs the verb `override`.
+    Override,
+    /// It goes on without one of its checks. This needs the verb `override`.
+    Skip,
 }
 
 /// Whether a vote counts.

@@ -12,6 +12,8 @@ pub const ENDPOINT_NAMESPACE_LABEL: &str = "mlops-operator.dev/endpoint-namespac
 pub const GATEWAY_ROUTE_LABEL: &str = "mlops-operator.dev/gateway-route";
 /// The value of the label `app.kubernetes.io/name` of the inference gateway's pods.
 pub const GATEWAY_NAME: &str = "mlops-gateway";
+/// The label on the Jobs and pods of a ModelPromotion's checks; its value is the promotion's name.
+pub const PROMOTION_LABEL: &str = "mlops-operator.dev/promotion";
 /// The standard label that names who manages an object.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// The value of [`MANAGED_BY_LABEL`], and the field manager of every write.
@@ -30,8 +32,8 @@ pub const ROLLOUT_ACTION_ANNOTATION: &str = "mlops-operator.dev/rollout-action";
 /// obeyed.
 pub const KEYS_ACTION_ANNOTATION: &str = "mlops-operator.dev/keys-action";
 
-/// The annotation on a ModelPromotion by which a person ends it: `abort`, and behind an `@` anything that makes it differ
-/// from the last one.
+/// The annotation on a ModelPromotion by which a person steers it: `abort` ends it, `retry` runs the checks again that
+/// have not passed; and behind an `@` anything that makes it differ from the last one.
 pub const PROMOTION_ACTION_ANNOTATION: &str = "mlops-operator.dev/promotion-action";
 
 /// The types of conditions.

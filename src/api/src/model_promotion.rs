@@ -10,6 +10,13 @@ use crate::approval::Vote;
 use crate::azure::LocalReference;
 use crate::meta::ModelFormat;
 
+mod check;
+
+pub use check::{
+    CheckContainer, CheckFinding, CheckReport, CheckStatus, CheckTask, CheckType, DataSource, Expectation,
+    ModelAddress, PromotionCheck, PromotionCheckOutcome,
+};
+
 /// One version of a model on its way from stage to stage, with people's approval where a stage asks for it.
 ///
 /// When a stage gets the version, the Model's status says so, and Endpoints that follow the stage roll it out. No spec
@@ -27,6 +34,8 @@ use crate::meta::ModelFormat;
     status = "ModelPromotionStatus",
     derive = "PartialEq",
     doc = "One version of a model on its way from stage to stage, with people's approval where a stage asks for it.",
+    validation = Rule::new("size(self.metadata.name) <= 63")
+        .message("metadata.name must have at most 63 characters, because labels name the promotion"),
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -92,7 +101,7 @@ pub enum Supersession {
 }
 
 /// A stage.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(inline)]
 pub struct PromotionStage {
@@ -104,9 +113,17 @@ pub struct PromotionStage {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub endpoint_refs: Vec<LocalReference>,
+    /// What must be known of the version before anybody votes, and before the stage gets it. All run at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub checks: Vec<PromotionCheck>,
     /// Whose approval it needs. Without it, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalPolicy>,
+    /// When the stage does not get a version, for example at weekends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub freeze: Vec<FreezeWindow>,
     /// How long the version must have run in this stage before the next one begins, for example `30m` or `24h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
@@ -115,6 +132,27 @@ pub struct PromotionStage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 32), regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
     pub timeout: Option<String>,
+}
+
+/// A time in which a stage does not get a version.
+#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct FreezeWindow {
+    /// When it begins, in cron's five fields, for example `0 16 * * FRI`.
+    #[schemars(length(min = 9, max = 128))]
+    #[x_kube(validation = Rule::new("self.matches('^[^ ]+( [^ ]+){4}$')")
+        .message("cron has five fields, for example 0 16 * * FRI"))]
+    pub cron: String,
+    /// How long it takes, for example `64h`; 31 days at most.
+    #[schemars(length(min = 2, max = 32), regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
+    #[x_kube(validation = Rule::new("duration(self) > duration('0s') && duration(self) <= duration('744h')")
+        .message("duration of freeze must be more than nothing, and 744h at most"))]
+    pub duration: String,
+    /// The time zone of `cron`, for example `Europe/Berlin`. Without it, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z][A-Za-z0-9_+/-]*$"))]
+    pub time_zone: Option<String>,
 }
 
 /// Whose approval a stage needs.
@@ -183,8 +221,14 @@ pub enum PromotionPhase {
     /// It has not begun: it waits for another one, or for the version.
     #[default]
     Pending,
+    /// The checks of a stage run.
+    Checking,
+    /// A check has not passed: somebody must look.
+    Held,
     /// A stage waits for votes.
     AwaitingApproval,
+    /// A stage waits for the end of a freeze.
+    Frozen,
     /// A stage has got the version, and its Endpoints roll it out.
     Releasing,
     /// The version runs in a stage for a while before the next one begins.
@@ -206,7 +250,16 @@ pub enum PromotionPhase {
 impl PromotionPhase {
     /// Whether nothing comes after it.
     pub const fn is_over(self) -> bool {
-        !matches!(self, Self::Pending | Self::AwaitingApproval | Self::Releasing | Self::Soaking)
+        !matches!(
+            self,
+            Self::Pending
+                | Self::Checking
+                | Self::Held
+                | Self::AwaitingApproval
+                | Self::Frozen
+                | Self::Releasing
+                | Self::Soaking
+        )
     }
 }
 
@@ -253,7 +306,15 @@ pub struct StageStatus {
     /// When its turn came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
-    /// The digest of what people vote on: the parts, the plan, and what came before.
+    /// Its checks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub checks: Vec<CheckStatus>,
+    /// Who let the stage have the version in spite of its checks, votes or freeze, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1400))]
+    pub overridden: Option<String>,
+    /// The digest of what people vote on: the parts, the plan, what the checks found, and what came before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 71))]
     pub evidence: Option<String>,

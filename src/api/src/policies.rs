@@ -20,7 +20,7 @@ struct Rule {
 }
 
 /// Who votes, proven by the request itself.
-const VOTES: [Rule; 3] = [
+const VOTES: [Rule; 4] = [
     Rule {
         expression: "object.spec.approver == request.userInfo.username",
         sentence: "'approver must be your own name, ' + request.userInfo.username",
@@ -32,6 +32,10 @@ const VOTES: [Rule; 3] = [
     Rule {
         expression: "authorizer.group('mlops-operator.dev').resource('modelpromotions').namespace(object.metadata.namespace).name(object.spec.promotion).check('approve').allowed()",
         sentence: "'you may not vote on ModelPromotion ' + object.spec.promotion + ': ask for a role with the verb approve on modelpromotions'",
+    },
+    Rule {
+        expression: "!(object.spec.decision in ['Override', 'Skip']) || authorizer.group('mlops-operator.dev').resource('modelpromotions').namespace(object.metadata.namespace).name(object.spec.promotion).check('override').allowed()",
+        sentence: "'you may not ' + object.spec.decision.lowerAscii() + ' on ModelPromotion ' + object.spec.promotion + ': ask for a role with the verb override on modelpromotions'",
     },
 ];
 

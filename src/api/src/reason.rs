@@ -35,6 +35,16 @@ macro_rules! reasons {
 reasons! {
     /// A stage waits for people's votes.
     ApprovalRequired => "Look at it with kubectl mlops promotion NAME, then approve or reject it.",
+    /// The checks of a stage run.
+    Checking => "",
+    /// A check that must pass has failed.
+    StageCheckFailed => "Read what it measured. Then mend the version and promote another one, run the check again with kubectl mlops promotion NAME --retry, or have it skipped.",
+    /// A check that must pass could not tell.
+    StageCheckInconclusive => "Read why. Then run it again with kubectl mlops promotion NAME --retry, or have it skipped.",
+    /// A stage waits for the end of a freeze.
+    Frozen => "",
+    /// Somebody with the right has let a stage go on in spite of its rules.
+    Overridden => "",
     /// A promotion waits for another one of the same model.
     Queued => "",
     /// A stage has got a version, and its Endpoints roll it out.

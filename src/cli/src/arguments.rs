@@ -111,7 +111,8 @@ pub(crate) enum Verb {
     /// changes, or somebody says `kubectl mlops rollout retry NAME`.
     #[command(after_help = ROLLOUT_EXIT_CODES)]
     Rollback(RollbackOptions),
-    /// Show a promotion: its parts, what they change, its stages, its votes, and who can vote.
+    /// Show a promotion: its parts, what they change, its stages, what its checks found, its votes, and who can vote; or
+    /// run its checks again, or end it.
     #[command(after_help = EXIT_CODES)]
     Promotion(PromotionOptions),
     /// Vote for the stage of a promotion that waits for votes, after everything was shown.
@@ -120,6 +121,13 @@ pub(crate) enum Verb {
     /// Vote against the stage of a promotion that waits for votes: the promotion ends.
     #[command(after_help = VOTE_EXIT_CODES)]
     Reject(VoteOptions),
+    /// Let a stage have the version in spite of its checks, its votes and its freezes. It needs the verb override, and
+    /// everyone reads who did it and why.
+    #[command(after_help = VOTE_EXIT_CODES)]
+    Override(VoteOptions),
+    /// Let a stage go on without one of its checks. It needs the verb override, and everyone reads who did it and why.
+    #[command(after_help = VOTE_EXIT_CODES)]
+    Skip(SkipOptions),
     /// Replace a key that opens an endpoint of this cluster.
     #[command(subcommand)]
     Keys(KeysVerb),
@@ -238,6 +246,21 @@ pub(crate) struct RollbackOptions {
 pub(crate) struct PromotionOptions {
     /// The ModelPromotion's name.
     pub(crate) name: String,
+    /// Run the checks again that have not passed.
+    #[arg(long, conflicts_with = "abort")]
+    pub(crate) retry: bool,
+    /// End it where it is. Stages that have the version keep it.
+    #[arg(long)]
+    pub(crate) abort: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SkipOptions {
+    #[command(flatten)]
+    pub(crate) vote: VoteOptions,
+    /// The check to go on without.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) check: String,
 }
 
 #[derive(Args, Debug)]

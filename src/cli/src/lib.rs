@@ -74,6 +74,8 @@ fn start(arguments: &Arguments) -> Result<Outcome, Failure> {
             Verb::Promotion(options) => promotion::run(global, options, style).await,
             Verb::Approve(options) => Box::pin(promotion::approve(global, options, style)).await,
             Verb::Reject(options) => Box::pin(promotion::reject(global, options, style)).await,
+            Verb::Override(options) => Box::pin(promotion::go_beyond(global, options, style)).await,
+            Verb::Skip(options) => Box::pin(promotion::skip(global, options, style)).await,
             Verb::Keys(KeysVerb::Regenerate(options)) => Box::pin(keys::regenerate(global, options)).await,
             Verb::Check(options) => check::run(global, options, style).await,
             Verb::Explain(options) => explain::run(global, options, style).await,

@@ -1,18 +1,26 @@
-//! A person's word to the operator: an annotation of an Endpoint, and the wait for what becomes of it.
+//! A person's word to the operator: an annotation of an object, and the wait for what becomes of it.
 //!
-//! Invariant: of an Endpoint, one annotation is written and nothing else.
+//! Invariant: one annotation is written and nothing else.
 use std::fmt;
 use std::time::Duration;
 
-use api::Endpoint;
 use jiff::Timestamp;
-use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::wait::await_condition;
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::connect::{Cluster, Problem};
 use crate::failure::Failure;
+
+/// A kind of object that words are said of.
+pub(crate) trait Listener:
+    Clone + fmt::Debug + DeserializeOwned + Resource<DynamicType = ()> + Send + 'static
+{
+}
+
+impl<K: Clone + fmt::Debug + DeserializeOwned + Resource<DynamicType = ()> + Send + 'static> Listener for K {}
 
 /// The field manager of the one write.
 const MANAGER: &str = "kubectl-mlops";
@@ -36,11 +44,11 @@ impl Word {
         json!({"metadata": {"annotations": {self.annotation: self.value}}})
     }
 
-    /// Says it of an Endpoint.
-    pub(crate) async fn say(
+    /// Says it of an object.
+    pub(crate) async fn say<K: Listener>(
         &self,
         cluster: &Cluster,
-        api: &Api<Endpoint>,
+        api: &Api<K>,
         name: &str,
     ) -> Result<(), Failure> {
         let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
@@ -49,7 +57,8 @@ impl Word {
         answer.map(|_| ()).map_err(|problem| {
             Failure::Error(match problem {
                 Problem::Forbidden(message) => format!(
-                    "{message}: ask the cluster's administrator for the right to patch endpoints in namespace {}",
+                    "{message}: ask the cluster's administrator for the right to patch {} in namespace {}",
+                    K::plural(&()),
                     cluster.namespace
                 ),
                 Problem::NotFound(message) | Problem::Other(message) => message,
@@ -58,20 +67,19 @@ impl Word {
     }
 
     /// Waits until the status names it as handled; nothing when nobody takes it up in time.
-    pub(crate) async fn heard(
+    pub(crate) async fn heard<K: Listener>(
         &self,
-        api: &Api<Endpoint>,
+        api: &Api<K>,
         name: &str,
-        handled: fn(&Endpoint) -> Option<&str>,
-    ) -> Result<Option<Endpoint>, Failure> {
+        handled: fn(&K) -> Option<&str>,
+    ) -> Result<Option<K>, Failure> {
         let value = &self.value;
-        let answered = |endpoint: Option<&Endpoint>| {
-            endpoint.is_none_or(|endpoint| handled(endpoint) == Some(value.as_str()))
-        };
+        let answered =
+            |object: Option<&K>| object.is_none_or(|object| handled(object) == Some(value.as_str()));
         match tokio::time::timeout(PATIENCE, await_condition(api.clone(), name, answered)).await {
             Err(_) => Ok(None),
-            Ok(Ok(None)) => Err(Failure::Error(format!("Endpoint {name} was deleted"))),
-            Ok(Ok(endpoint)) => Ok(endpoint),
+            Ok(Ok(None)) => Err(Failure::Error(format!("{} {name} was deleted", K::kind(&())))),
+            Ok(Ok(object)) => Ok(object),
             Ok(Err(error)) => {
                 Err(Failure::Error(format!("{value} was said, but not whether it was heard: {error}")))
             }
@@ -91,6 +99,7 @@ pub(crate) fn unheard(what: &impl fmt::Display) -> String {
 pub(crate) mod tests {
     use std::sync::{Arc, Mutex};
 
+    use api::Endpoint;
     use http::{Request, Response};
     use kube::Client;
     use kube::client::Body;

@@ -24,6 +24,7 @@ pub struct Metrics {
     /// Fetching, loading and warming up.
     pub load_seconds: Gauge,
     info: GaugeVec,
+    peak_memory: IntGauge,
 }
 
 impl Metrics {
@@ -56,6 +57,13 @@ impl Metrics {
                 Gauge::new("mlops_model_server_model_load_seconds", "Fetch, load and warm-up of the model.")?,
             )?,
             info: registered(&registry, GaugeVec::new(info, &["model", "version", "digest"])?)?,
+            peak_memory: registered(
+                &registry,
+                IntGauge::new(
+                    "mlops_model_server_peak_memory_bytes",
+                    "The most memory that the process has had in use at once.",
+                )?,
+            )?,
             registry,
         })
     }
@@ -76,8 +84,18 @@ impl Metrics {
 
     /// All metrics as text.
     pub fn text(&self) -> Result<String, prometheus::Error> {
+        if let Some(peak) = std::fs::read_to_string("/proc/self/status").ok().as_deref().and_then(peak_memory)
+        {
+            self.peak_memory.set(peak);
+        }
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
+}
+
+/// The peak of the resident memory in bytes, by Linux's status of a process.
+fn peak_memory(status: &str) -> Option<i64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse::<i64>().ok().map(|kibibytes| kibibytes * 1024)
 }
 
 fn registered<C: Collector + Clone + 'static>(
@@ -86,4 +104,15 @@ fn registered<C: Collector + Clone + 'static>(
 ) -> Result<C, prometheus::Error> {
     registry.register(Box::new(collector.clone()))?;
     Ok(collector)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peak_of_the_memory_is_in_bytes() {
+        assert_eq!(peak_memory("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1024 kB\n"), Some(2_097_152));
+        assert_eq!(peak_memory("Name:\tx\n"), None);
+    }
 }

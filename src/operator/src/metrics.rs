@@ -127,7 +127,7 @@ impl Metrics {
         let kind = match source {
             Source::Primary(primary) => format!("{primary:?}"),
             Source::Child(kind) => kind.to_string(),
-            Source::Pods => "Pod".to_owned(),
+            Source::Pods | Source::CheckPods => "Pod".to_owned(),
             Source::Autoscalers => ChildKind::HorizontalPodAutoscaler.to_string(),
         };
         self.0.watch_restarts.with_label_values(&[&kind]).inc();

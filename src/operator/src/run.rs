@@ -178,7 +178,7 @@ fn waker(lanes: Lanes, ready: Arc<AtomicBool>) -> Arc<dyn Fn(Source, Vec<Item>) 
             for (lane, items) in lanes.sort(items) {
                 match source {
                     Source::Primary(_) => lanes.work(lane).push(items, now),
-                    Source::Child(_) | Source::Pods | Source::Autoscalers => {
+                    Source::Child(_) | Source::Pods | Source::CheckPods | Source::Autoscalers => {
                         lanes.work(lane).push_first(items, now + COLLECT);
                     }
                 }

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use api::meta::{ENDPOINT_LABEL, ENDPOINT_NAMESPACE_LABEL, GATEWAY_ROUTE_LABEL, MANAGED_BY_LABEL, MANAGER};
+use api::meta::{
+    ENDPOINT_LABEL, ENDPOINT_NAMESPACE_LABEL, GATEWAY_ROUTE_LABEL, MANAGED_BY_LABEL, MANAGER, PROMOTION_LABEL,
+};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use plan::ChildKind;
@@ -26,6 +28,8 @@ pub(crate) enum Source {
     Child(ChildKind),
     /// The pods of endpoints.
     Pods,
+    /// The pods of promotions' checks.
+    CheckPods,
     /// The autoscalers that are not the operator's.
     Autoscalers,
 }
@@ -35,7 +39,10 @@ pub(crate) enum Source {
 pub(crate) struct Sight {
     pub(crate) name: ObjectName,
     version: u64,
+    /// The Endpoint or, of the Jobs and pods of checks, the ModelPromotion that it belongs to.
     endpoint: Option<ObjectName>,
+    /// The ModelPromotion that its labels name.
+    promotion: Option<ObjectName>,
     /// The objects that its spec names.
     references: Box<[Item]>,
     lane: Lane,
@@ -88,6 +95,7 @@ impl From<Object> for Sight {
             version: Object::version(&object.metadata),
             // Only the routing documents carry the label, and only those of the gateway's own namespace are watched.
             endpoint: endpoint_of(&object.metadata, is_route(&object.metadata)),
+            promotion: promotion_of(&object.metadata),
             references: references(object.metadata.namespace.as_deref().unwrap_or_default(), &object.spec)
                 .into_boxed_slice(),
             lane: lane_of(&object),
@@ -103,6 +111,7 @@ impl From<Pod> for Sight {
             name: ObjectName::of(&pod.metadata),
             version: Object::version(&pod.metadata),
             endpoint: endpoint_of(&pod.metadata, false),
+            promotion: None,
             references: Box::default(),
             lane: Lane::Cluster,
             intent: Intent::default(),
@@ -133,6 +142,7 @@ impl Sight {
             version: Object::version(&object.metadata),
             // Whose Deployment it is, is looked up when it is asked for.
             endpoint: Some(ObjectName::new(&name.namespace, &facts.target_name)),
+            promotion: None,
             name,
             references: Box::default(),
             lane: Lane::Cluster,
@@ -178,11 +188,22 @@ fn is_in_azure_alone(source: Source) -> bool {
     }
 }
 
+/// Whether a source has the Jobs or pods of promotions' checks.
+fn is_check(source: Source) -> bool {
+    matches!(source, Source::CheckPods | Source::Child(ChildKind::Job))
+}
+
 /// The Endpoint of an object. What is the gateway's lies in another namespace, and names the Endpoint's.
 fn endpoint_of(metadata: &ObjectMeta, is_route: bool) -> Option<ObjectName> {
     let labels = metadata.labels.as_ref()?;
     let namespace = if is_route { labels.get(ENDPOINT_NAMESPACE_LABEL) } else { metadata.namespace.as_ref() };
     Some(ObjectName::new(namespace?, labels.get(ENDPOINT_LABEL)?))
+}
+
+/// The ModelPromotion of an object, as far as its labels tell.
+fn promotion_of(metadata: &ObjectMeta) -> Option<ObjectName> {
+    let promotion = metadata.labels.as_ref()?.get(PROMOTION_LABEL)?;
+    Some(ObjectName::new(metadata.namespace.as_ref()?, promotion))
 }
 
 /// Whether an object is one of the gateway's, as far as its labels tell.
@@ -206,6 +227,8 @@ struct Tables {
     autoscalers: BTreeMap<ObjectName, BTreeSet<ObjectName>>,
     /// The objects of endpoints that bear another name, or lie in another namespace.
     further: BTreeMap<ObjectName, BTreeSet<(ChildKind, ObjectName)>>,
+    /// The Jobs and pods of promotions' checks.
+    checks: BTreeMap<ObjectName, BTreeSet<(Source, ObjectName)>>,
     /// The objects that name an object in their spec.
     dependents: BTreeMap<Item, BTreeSet<Item>>,
     /// Whether the cluster knows HTTPRoutes.
@@ -219,6 +242,19 @@ impl Tables {
             let dependent = Item { primary, object: sight.name.clone() };
             self.dependents.entry(reference.clone()).or_default().insert(dependent);
         }
+    }
+
+    /// The other promotions of the model of one: a new one may take the place of those before it.
+    fn siblings(&self, source: Source, sight: &Sight) -> Vec<Item> {
+        if source != Source::Primary(Primary::ModelPromotion) {
+            return Vec::new();
+        }
+        let of_model =
+            sight.references.iter().filter_map(|reference| self.dependents.get(reference)).flatten();
+        of_model
+            .filter(|it| it.primary == Primary::ModelPromotion && it.object != sight.name)
+            .cloned()
+            .collect()
     }
 
     fn unlink(&mut self, source: Source, sight: &Sight) {
@@ -249,7 +285,9 @@ impl Store {
 
     /// Takes in a sight of an object; returns what must be reconciled because of it.
     pub(crate) fn apply(&self, source: Source, mut sight: Sight) -> Vec<Item> {
-        if source != Source::Child(ChildKind::ConfigMap) {
+        if is_check(source) {
+            sight.endpoint = sight.promotion.take();
+        } else if source != Source::Child(ChildKind::ConfigMap) {
             // Whoever may label objects of a namespace has no word in another: routing documents alone name one.
             sight.endpoint = sight.endpoint.map(|it| ObjectName::new(&sight.name.namespace, &it.name));
         }
@@ -289,6 +327,9 @@ impl Store {
             }
         } else {
             match (source, &endpoint) {
+                (source, Some(promotion)) if is_check(source) => {
+                    tables.checks.entry(promotion.clone()).or_default().insert((source, name.clone()));
+                }
                 (Source::Pods, Some(endpoint)) => {
                     tables.pods.entry(endpoint.clone()).or_default().insert(name.clone());
                 }
@@ -301,7 +342,11 @@ impl Store {
                 _ => {}
             }
             tables.link(source, &sight);
+            let siblings = tables.siblings(source, &sight);
             tables.objects.insert(key, Entry { sight, touched });
+            let mut items = self.concerned(&tables, source, &name, endpoint);
+            items.extend(told.into_iter().chain(siblings));
+            return items;
         }
         let mut items = self.concerned(&tables, source, &name, endpoint);
         items.extend(told);
@@ -443,6 +488,15 @@ impl Store {
         facts.collect()
     }
 
+    /// The Jobs and pods of a promotion's checks.
+    pub(crate) fn checks_of(&self, promotion: &ObjectName) -> anyhow::Result<Vec<(Source, Object)>> {
+        let keys: Vec<_> = self.tables().checks.get(promotion).into_iter().flatten().cloned().collect();
+        let found = keys
+            .into_iter()
+            .map(|(source, name)| Ok(self.object(source, &name)?.map(|object| (source, object))));
+        found.filter_map(Result::transpose).collect()
+    }
+
     /// The autoscalers of others that scale what bears a name, of whatever kind.
     pub(crate) fn autoscalers_of(&self, target: &ObjectName) -> Vec<Autoscaler> {
         let tables = self.tables();
@@ -474,6 +528,9 @@ impl Store {
         let (source, name) = key;
         tables.unlink(*source, &entry.sight);
         match (*source, &entry.sight.endpoint) {
+            (source, Some(promotion)) if is_check(source) => {
+                drop_from(&mut tables.checks, promotion, &(source, name.clone()));
+            }
             (Source::Pods, Some(endpoint)) => drop_from(&mut tables.pods, endpoint, name),
             (Source::Autoscalers, Some(target)) => drop_from(&mut tables.autoscalers, target, name),
             (Source::Child(kind), Some(endpoint)) => {
@@ -503,6 +560,10 @@ impl Store {
                 items
             }
             Source::Primary(primary) => vec![Item { primary, object: name.clone() }],
+            Source::Child(ChildKind::Job) | Source::CheckPods => {
+                let item = |object| Item { primary: Primary::ModelPromotion, object };
+                endpoint.into_iter().map(item).collect()
+            }
             Source::Child(_) | Source::Pods => {
                 endpoint.into_iter().map(|object| Item { primary: Primary::Endpoint, object }).collect()
             }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use api::meta::{ENDPOINT_LABEL, ENDPOINT_NAMESPACE_LABEL, GATEWAY_ROUTE_LABEL, MANAGED_BY_LABEL, MANAGER};
+use api::meta::{
+    ENDPOINT_LABEL, ENDPOINT_NAMESPACE_LABEL, GATEWAY_ROUTE_LABEL, MANAGED_BY_LABEL, MANAGER, PROMOTION_LABEL,
+};
 use futures::{Stream, TryStreamExt as _};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ApiResource, ListParams};
@@ -77,7 +79,8 @@ pub(crate) fn start(client: &Client, options: &Options, sink: &Sink) {
     for scope in scopes {
         watches.extend(KINDS.iter().map(|kind| (scope.clone(), Source::Primary(kind.primary))));
         watches.extend(ChildKind::ALL.map(|kind| (scope.clone(), Source::Child(kind))));
-        watches.push((scope.clone(), Source::Pods));
+        let checks = [Source::Child(ChildKind::Job), Source::CheckPods];
+        watches.extend([Source::Pods].into_iter().chain(checks).map(|source| (scope.clone(), source)));
         if options.gateway_api {
             watches.push((scope.clone(), HTTP_ROUTES));
         }
@@ -98,6 +101,7 @@ pub(crate) fn start(client: &Client, options: &Options, sink: &Sink) {
 async fn watch_one(client: Client, namespace: String, source: Source, sink: Sink) {
     let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE_SIZE);
     let ours = config.clone().labels(&format!("{MANAGED_BY_LABEL}={MANAGER},{ENDPOINT_LABEL}"));
+    let of_checks = config.clone().labels(&format!("{MANAGED_BY_LABEL}={MANAGER},{PROMOTION_LABEL}"));
     match source {
         Source::Primary(primary) => {
             let kind = KINDS.iter().find(|kind| kind.primary == primary);
@@ -122,6 +126,14 @@ async fn watch_one(client: Client, namespace: String, source: Source, sink: Sink
         HTTP_ROUTES => {
             let api = objects(client, &namespace, &child_resource(ChildKind::HttpRoute));
             watch_where_known(&api, ours, &namespace, &sink).await;
+        }
+        Source::Child(ChildKind::Job) => {
+            let api = objects(client, &namespace, &child_resource(ChildKind::Job));
+            feed(watcher(api, of_checks), &namespace, source, &sink).await;
+        }
+        Source::CheckPods => {
+            let api = objects(client, &namespace, &ApiResource::erase::<Pod>(&()));
+            feed(watcher(api, of_checks), &namespace, source, &sink).await;
         }
         Source::Child(kind) => {
             let api = objects(client, &namespace, &child_resource(kind));

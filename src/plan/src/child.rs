@@ -5,6 +5,7 @@ use std::fmt;
 use k8s_openapi::Resource;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -29,6 +30,8 @@ pub enum ChildKind {
     ConfigMap,
     /// What a gateway of the user's own does with requests. Not every cluster knows the kind.
     HttpRoute,
+    /// A check of a ModelPromotion.
+    Job,
 }
 
 /// The coordinates of a kind in the API.
@@ -73,6 +76,7 @@ impl ChildKind {
                 coordinates::<HorizontalPodAutoscaler>("horizontalpodautoscalers")
             }
             Self::ConfigMap => coordinates::<ConfigMap>("configmaps"),
+            Self::Job => coordinates::<Job>("jobs"),
             Self::HttpRoute => Coordinates {
                 group: "gateway.networking.k8s.io",
                 version: "v1",

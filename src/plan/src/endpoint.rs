@@ -4,7 +4,7 @@ use std::time::Duration;
 
 pub mod autoscaler;
 pub mod azure;
-mod build;
+pub(crate) mod build;
 mod deployment;
 mod elsewhere;
 mod http_route;
@@ -17,7 +17,8 @@ pub mod rollout;
 pub mod routed;
 mod status;
 mod story;
-mod valid;
+pub(crate) mod tested;
+pub(crate) mod valid;
 
 use api::azure::ManagementMode;
 use api::endpoint::{ResolvedModel, ScalingStatus};

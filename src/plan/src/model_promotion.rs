@@ -4,7 +4,9 @@
 //! and Endpoints follow the Model. Every moment that matters is in the status, so that a restart at any point goes on
 //! where it was, and no step is taken twice.
 mod bundle;
+mod check;
 mod endpoints;
+mod freeze;
 mod votes;
 mod walk;
 
@@ -13,11 +15,15 @@ use std::collections::BTreeMap;
 use api::model_promotion::{PromotionPhase, StageStatus, Supersession};
 use api::{Approval, Endpoint, Model, ModelPromotion, ModelPromotionStatus, Reason};
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 
 pub use self::bundle::bundle;
 pub use self::votes::plan as plan_approval;
 use self::walk::Walk;
+use crate::child::Observed;
 use crate::condition::{self, Statement};
+use crate::endpoint::RuntimeFacts;
+use crate::settings::Settings;
 use crate::step::Plan;
 
 /// Everything that the plan of a ModelPromotion depends on.
@@ -35,6 +41,14 @@ pub struct World {
     pub approvals: Vec<Approval>,
     /// The Endpoints that its stages name.
     pub endpoints: BTreeMap<String, Endpoint>,
+    /// The Jobs that bear its label, by name.
+    pub jobs: BTreeMap<String, Observed>,
+    /// The pods that bear its label.
+    pub pods: Vec<Pod>,
+    /// The ServingRuntimes of its namespace and of the operator's.
+    pub runtimes: Vec<RuntimeFacts>,
+    /// What the operator was started with.
+    pub settings: Settings,
 }
 
 impl World {
@@ -74,14 +88,19 @@ pub fn plan(world: &World) -> Plan<ModelPromotionStatus> {
         walk.status.conditions = condition::merge(&old.conditions, &statements, generation, world.now);
         walk.status.observed_generation = generation;
     }
-    Plan { steps: Vec::new(), status: walk.status, events: walk.events, next: walk.next }
+    if walk.status.phase.is_over() {
+        walk.steps = check::left_over(world);
+    }
+    Plan { steps: walk.steps, status: walk.status, events: walk.events, next: walk.next }
 }
 
 fn statements(status: &ModelPromotionStatus, reason: Reason, message: &str) -> Vec<Statement> {
     use api::meta::ConditionType::{ApprovalRequired, Ready, Reconciling, Stalled};
     let phase = status.phase;
     let mut statements = vec![Statement::new(Ready, phase == PromotionPhase::Succeeded, reason, message)];
-    if !phase.is_over() {
+    if phase == PromotionPhase::Held {
+        statements.push(Statement::new(Stalled, true, reason, message));
+    } else if !phase.is_over() {
         statements.push(Statement::new(Reconciling, true, reason, message));
     } else if phase != PromotionPhase::Succeeded {
         statements.push(Statement::new(Stalled, true, reason, message));

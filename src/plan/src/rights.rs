@@ -46,13 +46,13 @@ pub fn rights() -> Vec<Right> {
         ));
         rights.push(own(status, &["patch"], "to report"));
     }
-    rights.extend(ChildKind::ALL.into_iter().map(child));
+    rights.extend(ChildKind::ALL.into_iter().chain([ChildKind::Job]).map(child));
     rights.push(Right {
         group: "",
         resource: "pods",
         verbs: &["list", "watch"],
         names: &[],
-        why: "to say why a revision does not answer",
+        why: "to say why a revision does not answer, and what a check has found",
     });
     rights.push(Right {
         group: "events.k8s.io",
@@ -75,10 +75,14 @@ fn child(kind: ChildKind) -> Right {
         | ChildKind::Service
         | ChildKind::PodDisruptionBudget
         | ChildKind::Deployment
+        | ChildKind::Job
         | ChildKind::ConfigMap => &["create", "delete", "list", "patch", "watch"],
     };
     let coordinates = kind.coordinates();
-    let why = "an object of an Endpoint";
+    let why = match kind {
+        ChildKind::Job => "a check of a ModelPromotion",
+        _ => "an object of an Endpoint",
+    };
     Right { group: coordinates.group, resource: coordinates.plural, verbs, names: &[], why }
 }
 

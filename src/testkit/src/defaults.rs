@@ -12,7 +12,7 @@ pub(crate) fn admit(kind: ChildKind, body: &mut Value) {
         ChildKind::PodDisruptionBudget => add(body, "/status", json!({"disruptionsAllowed": 0})),
         ChildKind::HorizontalPodAutoscaler => add(body, "/status", json!({"desiredReplicas": 0})),
         ChildKind::HttpRoute => http_route(body),
-        ChildKind::ServiceAccount | ChildKind::NetworkPolicy | ChildKind::ConfigMap => {}
+        ChildKind::ServiceAccount | ChildKind::NetworkPolicy | ChildKind::ConfigMap | ChildKind::Job => {}
     }
 }
 

@@ -131,7 +131,7 @@ impl Component {
     fn programs(self) -> &'static [&'static str] {
         match self {
             Self::Operator => &["mlops-operator"],
-            Self::ModelServer => &["mlops-model-server"],
+            Self::ModelServer => &["mlops-model-server", "mlops-checker"],
             Self::Gateway => &["mlops-gateway"],
             Self::ArmEmulator => &["arm-emulator", "mlops-model-server"],
         }

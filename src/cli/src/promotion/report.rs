@@ -1,7 +1,9 @@
 //! What is told of a promotion: its parts, what they change, its stages and its votes.
 use std::fmt::Write as _;
 
-use api::model_promotion::{Bundle, CountedVote, PromotionPhase, StageStatus};
+use api::model_promotion::{
+    Bundle, CheckStatus, CountedVote, PromotionCheckOutcome, PromotionPhase, StageStatus,
+};
 use api::{Model, ModelPromotion};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use plan::model_promotion::bundle;
@@ -73,7 +75,12 @@ impl Report {
 
     /// The stage that waits for votes.
     pub(super) fn awaiting(&self) -> Option<&StageReport> {
-        if self.phase != PromotionPhase::AwaitingApproval {
+        if self.phase == PromotionPhase::AwaitingApproval { self.before_release() } else { None }
+    }
+
+    /// The stage whose turn it is, and that has not got the version.
+    pub(super) fn before_release(&self) -> Option<&StageReport> {
+        if self.phase.is_over() {
             return None;
         }
         self.stages.iter().find(|it| it.has_begun && it.status.released_at.is_none())
@@ -121,6 +128,12 @@ impl StageReport {
         for difference in &self.differences {
             let _ = writeln!(text, "   {difference}");
         }
+        for check in &stage.checks {
+            render_check(check, style, text);
+        }
+        if let Some(by) = &stage.overridden {
+            let _ = writeln!(text, "   {} override by {}", style.mark(Mark::Warning), one_line(by));
+        }
         if let Some(evidence) =
             stage.evidence.as_ref().filter(|_| !stage.votes.is_empty() || stage.released_at.is_none())
         {
@@ -129,6 +142,43 @@ impl StageReport {
         for vote in &stage.votes {
             let _ = writeln!(text, "   {}", counted(vote, style));
         }
+    }
+}
+
+/// A check, and what it found.
+fn render_check(check: &CheckStatus, style: Style, text: &mut String) {
+    let mark_of = |outcome: Option<PromotionCheckOutcome>| match outcome {
+        Some(PromotionCheckOutcome::Passed) => Mark::Good,
+        Some(PromotionCheckOutcome::Failed) => Mark::Bad,
+        Some(PromotionCheckOutcome::Inconclusive) => Mark::Warning,
+        None => Mark::Busy,
+    };
+    let told = match (&check.outcome, check.message.as_str()) {
+        (Some(outcome), "") => format!("{outcome:?}"),
+        (Some(outcome), message) => format!("{outcome:?}: {}", one_line(message)),
+        (None, "") => "runs".to_owned(),
+        (None, message) => format!("waits: {}", one_line(message)),
+    };
+    let _ = writeln!(text, "   {} check {}: {told}", style.mark(mark_of(check.outcome)), check.name);
+    for finding in &check.findings {
+        let value = finding.value.map_or_else(|| "no value".to_owned(), |it| it.to_string());
+        let bounds = [("at least", finding.min), ("at most", finding.max)];
+        let bounds: Vec<String> =
+            bounds.into_iter().filter_map(|(word, bound)| Some(format!("{word} {}", bound?))).collect();
+        let _ = writeln!(
+            text,
+            "     {} {} {value} ({}; {} samples)",
+            style.mark(mark_of(Some(finding.outcome))),
+            one_line(&finding.metric),
+            bounds.join(", "),
+            finding.sample_size
+        );
+    }
+    if let Some(by) = &check.skipped {
+        let _ = writeln!(text, "     {} skipped by {}", style.mark(Mark::Warning), one_line(by));
+    }
+    if let Some(job) = check.job.as_ref().filter(|_| check.outcome != Some(PromotionCheckOutcome::Passed)) {
+        let _ = writeln!(text, "     kubectl logs job/{job} --all-containers");
     }
 }
 
@@ -151,7 +201,7 @@ fn mark(phase: PromotionPhase) -> Mark {
     match phase {
         PromotionPhase::Succeeded => Mark::Good,
         PromotionPhase::Failed | PromotionPhase::Rejected | PromotionPhase::Expired => Mark::Bad,
-        PromotionPhase::Aborted | PromotionPhase::Superseded => Mark::Warning,
+        PromotionPhase::Aborted | PromotionPhase::Superseded | PromotionPhase::Held => Mark::Warning,
         _ => Mark::Busy,
     }
 }

@@ -10,7 +10,7 @@ use kube::api::PostParams;
 
 use super::look;
 use super::report::Report;
-use crate::arguments::{Global, VoteOptions};
+use crate::arguments::{Global, SkipOptions, VoteOptions};
 use crate::connect::{self, Cluster, Problem};
 use crate::failure::{Failure, Outcome};
 use crate::objects;
@@ -22,12 +22,26 @@ pub(crate) async fn approve(
     options: &VoteOptions,
     style: Style,
 ) -> Result<Outcome, Failure> {
-    vote(global, options, style, Vote::Approve).await
+    vote(global, options, style, Vote::Approve, None).await
 }
 
 /// Votes against a stage.
 pub(crate) async fn reject(global: &Global, options: &VoteOptions, style: Style) -> Result<Outcome, Failure> {
-    vote(global, options, style, Vote::Reject).await
+    vote(global, options, style, Vote::Reject, None).await
+}
+
+/// Lets a stage have the version in spite of its rules.
+pub(crate) async fn go_beyond(
+    global: &Global,
+    options: &VoteOptions,
+    style: Style,
+) -> Result<Outcome, Failure> {
+    vote(global, options, style, Vote::Override, None).await
+}
+
+/// Lets a stage go on without one of its checks.
+pub(crate) async fn skip(global: &Global, options: &SkipOptions, style: Style) -> Result<Outcome, Failure> {
+    vote(global, &options.vote, style, Vote::Skip, Some(&options.check)).await
 }
 
 async fn vote(
@@ -35,11 +49,12 @@ async fn vote(
     options: &VoteOptions,
     style: Style,
     decision: Vote,
+    check: Option<&str>,
 ) -> Result<Outcome, Failure> {
     let cluster = connect::connect(global).await?;
     let report = look(&cluster, &options.name).await?;
     let me = whoami(&cluster).await?;
-    let (stage, evidence) = subject(&report)?;
+    let (stage, evidence) = subject(&report, decision)?;
     output::print(&report.render(style))?;
     if !options.yes && !confirmed(decision, &stage)? {
         output::progress("nothing was written");
@@ -50,6 +65,7 @@ async fn vote(
         stage: stage.clone(),
         evidence,
         decision,
+        check: check.map(str::to_owned),
         reason: options.reason.clone(),
         approver: me.username.clone().unwrap_or_default(),
         groups: options.groups.clone(),
@@ -60,8 +76,12 @@ async fn vote(
 }
 
 /// The stage that waits, and the evidence that was shown.
-fn subject(report: &Report) -> Result<(String, String), Failure> {
-    let waits = report.awaiting().and_then(|it| Some((it.status.name.clone(), it.status.evidence.clone()?)));
+fn subject(report: &Report, decision: Vote) -> Result<(String, String), Failure> {
+    let stage = match decision {
+        Vote::Approve | Vote::Reject => report.awaiting(),
+        Vote::Override | Vote::Skip => report.before_release(),
+    };
+    let waits = stage.and_then(|it| Some((it.status.name.clone(), it.status.evidence.clone()?)));
     waits.ok_or_else(|| {
         Failure::Error(format!(
             "no stage of ModelPromotion {} waits for votes: it is {:?}",

@@ -143,7 +143,7 @@ async fn model(
     azure::resolve(context, name, whole, fresh).await.map(Some)
 }
 
-fn runtimes(store: &Store, namespace: &str) -> anyhow::Result<Vec<RuntimeFacts>> {
+pub(super) fn runtimes(store: &Store, namespace: &str) -> anyhow::Result<Vec<RuntimeFacts>> {
     let mut objects = store.objects_in(Primary::ServingRuntime, namespace)?;
     if namespace != store.operator_namespace() {
         objects.extend(store.objects_in(Primary::ServingRuntime, store.operator_namespace())?);
@@ -174,7 +174,7 @@ fn without_endpoint(name: &ObjectName, further: Vec<(ChildKind, Object)>) -> Opt
 }
 
 /// An object with its coordinates, as plans see it.
-fn seen(kind: ChildKind, object: Object) -> anyhow::Result<Observed> {
+pub(super) fn seen(kind: ChildKind, object: Object) -> anyhow::Result<Observed> {
     let mut body = serde_json::to_value(object)?;
     let coordinates = kind.coordinates();
     body["apiVersion"] = coordinates.api_version.into();

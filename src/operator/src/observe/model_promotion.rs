@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 
 use api::{Approval, Endpoint, Model, ModelPromotion};
 use jiff::Timestamp;
+use plan::ChildKind;
 use plan::model_promotion::{World, plan, plan_approval};
 use serde::de::DeserializeOwned;
 
@@ -11,6 +12,7 @@ use crate::decision::Decision;
 use crate::kinds::KINDS;
 use crate::object::{ObjectName, Primary};
 use crate::observe::azure::whole;
+use crate::observe::endpoint::{runtimes, seen};
 use crate::store::{Source, Store};
 
 /// Observes a ModelPromotion and decides what to do about it.
@@ -25,9 +27,21 @@ pub(crate) fn decide(context: &Context, name: &ObjectName) -> anyhow::Result<Opt
     let beside = |other: &str| ObjectName::new(&name.namespace, other);
     let model = &promotion.spec.model.name;
     let mut endpoints = BTreeMap::new();
-    for reference in promotion.spec.stages.iter().flat_map(|stage| &stage.endpoint_refs) {
+    let stages = &promotion.spec.stages;
+    let likes = stages.iter().flat_map(|stage| &stage.checks).filter_map(|check| check.endpoint_ref.as_ref());
+    for reference in stages.iter().flat_map(|stage| &stage.endpoint_refs).chain(likes) {
         if let Some(endpoint) = read::<Endpoint>(store, Primary::Endpoint, &beside(&reference.name))? {
             endpoints.insert(reference.name.clone(), endpoint);
+        }
+    }
+    let (mut jobs, mut pods) = (BTreeMap::new(), Vec::new());
+    for (source, object) in store.checks_of(name)? {
+        match source {
+            Source::CheckPods => pods.push(serde_json::from_value(serde_json::to_value(object)?)?),
+            _ => {
+                let job = object.metadata.name.clone().unwrap_or_default();
+                jobs.insert(job, seen(ChildKind::Job, object)?);
+            }
         }
     }
     let others = promotions_of(store, &name.namespace, model)?;
@@ -38,6 +52,10 @@ pub(crate) fn decide(context: &Context, name: &ObjectName) -> anyhow::Result<Opt
         others: others.into_iter().filter(|it| it.metadata.uid != promotion.metadata.uid).collect(),
         approvals: approvals.into_iter().filter(|it| it.spec.promotion == *name.name).collect(),
         endpoints,
+        jobs,
+        pods,
+        runtimes: runtimes(store, &name.namespace)?,
+        settings: context.settings.as_ref().clone(),
         promotion,
     };
     let metadata = world.promotion.metadata.clone();

@@ -161,3 +161,27 @@ fn an_autoscaler_of_somebody_else_wakes_the_endpoint_of_what_it_scales() {
     assert_eq!(store.end_relist(source, ""), [item("churn")]);
     assert_eq!(store.autoscalers_of(&ObjectName::new("team", "churn")), []);
 }
+
+#[test]
+fn a_new_promotion_wakes_those_of_the_same_model_before_it() {
+    let store = Store::new("system");
+    let promotion = |name: &str, model: &str, version: u64| -> Sight {
+        let metadata = ObjectMeta {
+            name: Some(name.into()),
+            namespace: Some("team".into()),
+            resource_version: Some(version.to_string()),
+            ..ObjectMeta::default()
+        };
+        let spec = serde_json::json!({"model": {"name": model}});
+        Object { metadata, spec, ..Object::default() }.into()
+    };
+    let source = Source::Primary(Primary::ModelPromotion);
+    store.apply(source, promotion("first", "churn", 1));
+    store.apply(source, promotion("other", "tumour", 2));
+    let woken = store.apply(source, promotion("second", "churn", 3));
+    let woken: Vec<(Primary, String)> =
+        woken.iter().map(|item| (item.primary, item.object.name.to_string())).collect();
+    let expected =
+        [(Primary::ModelPromotion, "second"), (Primary::Model, "churn"), (Primary::ModelPromotion, "first")];
+    assert_eq!(woken, expected.map(|(primary, name)| (primary, name.to_owned())));
+}

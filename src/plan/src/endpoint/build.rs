@@ -29,7 +29,7 @@ use crate::child::{ChildKind, Observed};
 use crate::digest;
 
 pub(super) mod http_route;
-mod pod_template;
+pub(crate) mod pod_template;
 pub(super) mod route;
 
 /// The name of the port that answers gRPC, of containers and of Services.

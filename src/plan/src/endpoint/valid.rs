@@ -58,7 +58,7 @@ pub(super) struct Traffic<'a> {
 
 /// Where a model lies.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum ModelSource<'a> {
+pub(crate) enum ModelSource<'a> {
     Url { uri: &'a str, port: u16 },
     Claim { claim: &'a str, path: &'a str },
 }
@@ -73,7 +73,7 @@ impl ModelSource<'_> {
     }
 
     /// The last part of the path, when it can be a file name on its own.
-    pub(super) fn file_name(&self) -> &str {
+    pub(crate) fn file_name(&self) -> &str {
         let path = match self {
             Self::Url { uri, .. } => uri.split(['?', '#']).next().unwrap_or(uri),
             Self::Claim { path, .. } => path,
@@ -369,7 +369,7 @@ fn container<'a>(spec: &'a EndpointSpec, runtime: &'a RuntimeFacts) -> Result<Co
     })
 }
 
-fn source(uri: &str) -> Result<ModelSource<'_>, Refusal> {
+pub(crate) fn source(uri: &str) -> Result<ModelSource<'_>, Refusal> {
     if let Some(rest) = uri.strip_prefix("pvc://") {
         let (claim, path) = rest.split_once('/').unwrap_or((rest, ""));
         if !is_claim_name(claim) {
@@ -434,7 +434,7 @@ fn replicas(world: &World) -> Replicas {
 
 /// Requests and limits with their defaults: a limit alone is also the request, memory is limited to its request, and
 /// a device, whose name has a domain, is requested and limited alike.
-fn amounts(resources: &Resources) -> Result<(Amounts, Amounts), Refusal> {
+pub(crate) fn amounts(resources: &Resources) -> Result<(Amounts, Amounts), Refusal> {
     let (mut requests, mut limits) = (resources.requests.clone(), resources.limits.clone());
     for (name, limit) in &limits {
         requests.entry(name.clone()).or_insert_with(|| limit.clone());

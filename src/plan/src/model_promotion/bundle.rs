@@ -1,6 +1,6 @@
 //! What is promoted, and what people vote on, as digests.
 use api::model::ModelVersion;
-use api::model_promotion::{Bundle, PromotionStage};
+use api::model_promotion::{Bundle, PromotionStage, StageStatus};
 use api::{ModelPromotion, ModelPromotionStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
@@ -37,26 +37,38 @@ pub fn bundle(version: &ModelVersion) -> Bundle {
     }
 }
 
-/// The digest of what people vote on: the parts, what the stage runs now and would run, its rules, and what the stages
-/// before it have shown. The promotion's identity is part of it, so that no vote counts for another one of its name.
+/// The digest of what people vote on: the parts, what the stage runs now and would run, its rules, what its checks found,
+/// and what the stages before it have shown. The promotion's identity is part of it, so that no vote counts for another one of its name.
 pub(super) fn evidence(
     promotion: &ModelPromotion,
     status: &ModelPromotionStatus,
     wanted: &PromotionStage,
-    former: Option<&str>,
+    now: &StageStatus,
 ) -> String {
     let spec = &promotion.spec;
+    let found = |stage: &StageStatus| -> Vec<_> {
+        let checks = stage.checks.iter();
+        checks
+            .map(|it| json!({"name": it.name, "outcome": it.outcome, "findings": it.findings, "artifact": it.artifact}))
+            .collect()
+    };
     let earlier = spec.stages.iter().take_while(|it| it.name != wanted.name);
     let second = |time: &Option<Time>| time.as_ref().map(|it| it.0.as_second());
     let earlier: Vec<_> = earlier
         .filter_map(|it| stage(status, &it.name))
-        .map(|it| json!({"name": it.name, "releasedAt": second(&it.released_at), "doneAt": second(&it.done_at)}))
+        .map(|it| {
+            json!({
+                "name": it.name, "releasedAt": second(&it.released_at), "doneAt": second(&it.done_at),
+                "checks": found(it), "overridden": it.overridden,
+            })
+        })
         .collect();
     sha256(&json!({
         "promotion": promotion.metadata.uid,
         "bundle": status.bundle.as_ref().map(|it| &it.fingerprint),
         "stage": wanted,
-        "from": former,
+        "from": now.former_version,
+        "checks": found(now),
         "to": spec.model.version,
         "earlier": earlier,
     }))

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use api::approval::Vote;
 use api::meta::ConditionType;
-use api::model_promotion::{ApprovalPolicy, CountedVote, PromotionStage};
+use api::model_promotion::{ApprovalPolicy, CountedVote, PromotionStage, StageStatus};
 use api::{Approval, ApprovalStatus, ModelPromotion, Reason};
 use jiff::Timestamp;
 
@@ -37,6 +37,7 @@ pub(super) fn votes(
         .approvals
         .iter()
         .filter(|it| it.spec.stage == wanted.name && it.metadata.deletion_timestamp.is_none())
+        .filter(|it| matches!(it.spec.decision, Vote::Approve | Vote::Reject))
         .collect();
     // The last vote of a person is the one that counts; of two of one second, the one against.
     let against = |it: &Approval| it.spec.decision == Vote::Reject;
@@ -66,14 +67,46 @@ pub(super) fn votes(
     votes
 }
 
-/// Why a vote does not count.
-fn void(world: &World, approval: &Approval, policy: &ApprovalPolicy, evidence: &str) -> Option<String> {
+/// Why a word of whatever kind does not count.
+fn void_at_all(world: &World, approval: &Approval, evidence: &str) -> Option<String> {
     let spec = &approval.spec;
     if spec.approver == world.promotion.spec.requester {
         return Some("who asks for a promotion can't vote on it".to_owned());
     }
     if spec.evidence != evidence {
         return Some("it is about evidence that has changed since: look again, and vote again".to_owned());
+    }
+    None
+}
+
+/// The first word for a stage that goes beyond its rules: who lets it go on, and why. Admission has proven the right.
+pub(super) fn beyond_rules(
+    world: &World,
+    wanted: &PromotionStage,
+    evidence: &str,
+    decision: Vote,
+    check: Option<&str>,
+) -> Option<String> {
+    let fits = |it: &&Approval| {
+        let spec = &it.spec;
+        spec.stage == wanted.name
+            && spec.decision == decision
+            && spec.check.as_deref() == check
+            && it.metadata.deletion_timestamp.is_none()
+            && void_at_all(world, it, evidence).is_none()
+    };
+    let words = world.approvals.iter().filter(fits);
+    let first = words.min_by_key(|it| {
+        (it.metadata.creation_timestamp.as_ref().map(|it| it.0), it.metadata.name.clone())
+    })?;
+    Some(format!("{}: {}", first.spec.approver, first.spec.reason))
+}
+
+/// Why a vote does not count.
+fn void(world: &World, approval: &Approval, policy: &ApprovalPolicy, evidence: &str) -> Option<String> {
+    let spec = &approval.spec;
+    if let Some(why) = void_at_all(world, approval, evidence) {
+        return Some(why);
     }
     let is_named = policy.required_voters.contains(&spec.approver);
     if !policy.groups.is_empty() && !is_named && !policy.groups.iter().any(|it| spec.groups.contains(it)) {
@@ -129,10 +162,38 @@ fn said(name: &str, approval: &Approval, promotion: &ModelPromotion) -> (bool, R
         return (false, Reason::Void, format!("the promotion has no stage {wanted}"));
     }
     let status = promotion.status.clone().unwrap_or_default();
+    if let Some(said) = said_beyond_rules(approval, promotion, stage(&status, wanted)) {
+        return said;
+    }
     let vote = stage(&status, wanted).and_then(|it| it.votes.iter().find(|it| it.approval == name));
     match vote {
         Some(CountedVote { void: None, .. }) => (true, Reason::Counted, "it counts".to_owned()),
         Some(CountedVote { void: Some(why), .. }) => (false, Reason::Void, why.clone()),
         None => (false, Reason::Void, format!("stage {wanted} does not wait for votes now")),
     }
+}
+
+/// What is said of a word that goes beyond the rules of a stage.
+fn said_beyond_rules(
+    approval: &Approval,
+    promotion: &ModelPromotion,
+    stage: Option<&StageStatus>,
+) -> Option<(bool, Reason, String)> {
+    let spec = &approval.spec;
+    let taken = match spec.decision {
+        Vote::Approve | Vote::Reject => return None,
+        Vote::Override => stage.and_then(|it| it.overridden.as_deref()),
+        Vote::Skip => stage
+            .and_then(|it| it.checks.iter().find(|it| Some(&it.name) == spec.check.as_ref()))
+            .and_then(|it| it.skipped.as_deref()),
+    };
+    let own = format!("{}: {}", spec.approver, spec.reason);
+    Some(if taken == Some(own.as_str()) {
+        (true, Reason::Counted, "it counts".to_owned())
+    } else if spec.approver == promotion.spec.requester {
+        (false, Reason::Void, "who asks for a promotion can't vote on it".to_owned())
+    } else {
+        let message = "the stage does not wait, what it was about has changed, or somebody else's counts";
+        (false, Reason::Void, message.to_owned())
+    })
 }

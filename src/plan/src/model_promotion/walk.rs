@@ -1,19 +1,23 @@
 //! From where a promotion stood to where it stands now.
 use std::time::Duration;
 
+use api::approval::Vote;
+use api::endpoint::CheckMode;
 use api::meta::PROMOTION_ACTION_ANNOTATION;
 use api::model::ModelVersion;
-use api::model_promotion::{PromotionPhase, PromotionStage, StageStatus};
+use api::model_promotion::{PromotionCheckOutcome, PromotionPhase, PromotionStage, StageStatus};
 use api::{ModelPromotionStatus, Reason};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::World;
 use super::bundle::{bundle, evidence};
+use super::check::{self, Checked, checked};
 use super::endpoints::{Following, following};
-use super::votes::{Tally, tally, votes};
+use super::freeze::frozen_until;
+use super::votes::{Tally, beyond_rules, tally, votes};
 use crate::endpoint::rollout::hold;
-use crate::step::{Event, EventType, Next};
+use crate::step::{Event, EventType, Next, Step};
 
 /// How often what has no watch of its own is looked at: other promotions, and Endpoints that roll out.
 const PERIOD: Duration = Duration::from_secs(3);
@@ -30,13 +34,25 @@ pub(super) struct Walk<'a> {
     pub(super) reason: Reason,
     pub(super) message: String,
     pub(super) events: Vec<Event>,
+    pub(super) steps: Vec<Step>,
     pub(super) next: Next,
+    /// Whether a person has asked that checks run again.
+    retry: bool,
 }
 
 impl<'a> Walk<'a> {
     pub(super) fn new(world: &'a World, status: ModelPromotionStatus) -> Self {
         let (reason, message) = (Reason::Queued, String::new());
-        Self { world, status, reason, message, events: Vec::new(), next: Next::OnChange }
+        Self {
+            world,
+            status,
+            reason,
+            message,
+            events: Vec::new(),
+            steps: Vec::new(),
+            next: Next::OnChange,
+            retry: false,
+        }
     }
 
     /// Goes as far as possible.
@@ -54,6 +70,13 @@ impl<'a> Walk<'a> {
             let name = predecessor.metadata.name.as_deref().unwrap_or_default();
             return self
                 .wait(Reason::Queued, format!("it waits for ModelPromotion {name} of the same model"));
+        }
+        let invalid = self.world.promotion.spec.stages.iter().find_map(|stage| {
+            let why = frozen_until(stage, self.world.now).err()?;
+            Some(format!("stage {}: {why}", stage.name))
+        });
+        if let Some(message) = invalid {
+            return self.fail(Reason::Invalid, message);
         }
         let Some(version) = self.version() else { return };
         let parts = bundle(version);
@@ -87,17 +110,19 @@ impl<'a> Walk<'a> {
             return false;
         }
         self.status.handled_action = Some(word.to_owned());
-        if word.split('@').next() == Some("abort") {
-            return true;
+        match word.split('@').next() {
+            Some("abort") => return true,
+            Some("retry") => self.retry = true,
+            _ => {
+                let note = format!("{word}: the words for a promotion are abort and retry");
+                self.tell(EventType::Warning, Reason::ActionRefused, note);
+            }
         }
-        let note = format!("{word}: the only word for a promotion is abort");
-        self.events.push(Event {
-            type_: EventType::Warning,
-            reason: Reason::ActionRefused,
-            action: "Promotion",
-            note,
-        });
         false
+    }
+
+    fn tell(&mut self, type_: EventType, reason: Reason, note: String) {
+        self.events.push(Event { type_, reason, action: "Promotion", note });
     }
 
     fn version(&mut self) -> Option<&'a ModelVersion> {
@@ -147,11 +172,94 @@ impl<'a> Walk<'a> {
 
     /// Whether a stage may get the version; then it has it from now on.
     fn is_approved(&mut self, wanted: &PromotionStage, stage: &mut StageStatus) -> bool {
-        stage.former_version = self.pointer(&wanted.name).map(str::to_owned);
-        let evidence = evidence(&self.world.promotion, &self.status, wanted, stage.former_version.as_deref());
+        let checked = self.check(wanted, stage);
+        let evidence = evidence(&self.world.promotion, &self.status, wanted, stage);
         stage.evidence = Some(evidence.clone());
+        if let Some(by) = beyond_rules(self.world, wanted, &evidence, Vote::Override, None) {
+            let note = format!("stage {} gets the version in spite of its rules, by {by}", wanted.name);
+            self.tell(EventType::Warning, Reason::Overridden, note);
+            stage.overridden = Some(by);
+        } else if !self.is_allowed(wanted, stage, checked, &evidence) {
+            return false;
+        }
+        stage.released_at = Some(self.now());
+        let (version, name) = (&self.world.promotion.spec.model.version, &wanted.name);
+        let note = format!("stage {name} gets version {version}");
+        self.tell(EventType::Normal, Reason::Releasing, note);
+        true
+    }
+
+    /// Brings the checks of a stage up to date.
+    fn check(&mut self, wanted: &PromotionStage, stage: &mut StageStatus) -> Checked {
+        let former = self.pointer(&wanted.name).map(str::to_owned);
+        if former != stage.former_version {
+            check::former_changed(wanted, stage);
+            stage.former_version = former;
+        }
+        if self.retry {
+            let count = check::again(stage);
+            self.tell(
+                EventType::Normal,
+                Reason::Checking,
+                format!("{count} checks of stage {} run again", wanted.name),
+            );
+        }
+        let before = stage.checks.clone();
+        let steps = check::look(self.world, wanted, self.status.bundle.as_ref(), stage, &self.now());
+        self.steps.extend(steps);
+        let digest = evidence(&self.world.promotion, &self.status, wanted, stage);
+        for check in &mut stage.checks {
+            let skipped = beyond_rules(self.world, wanted, &digest, Vote::Skip, Some(&check.name));
+            if let Some(by) = skipped.as_ref().filter(|_| check.skipped.is_none()) {
+                let note = format!("stage {} goes on without check {}, by {by}", wanted.name, check.name);
+                self.tell(EventType::Warning, Reason::Overridden, note);
+            }
+            check.skipped = skipped;
+            let is_news = before.iter().any(|it| it.name == check.name && it.outcome != check.outcome);
+            let passed = check.outcome == Some(PromotionCheckOutcome::Passed);
+            let mode = wanted.checks.iter().find(|it| it.name == check.name).map(|it| it.mode);
+            if is_news && check.outcome.is_some() && !passed && mode != Some(CheckMode::DryRun) {
+                let note = format!("check {} of stage {}: {}", check.name, wanted.name, check.message);
+                let reason = match check.outcome {
+                    Some(PromotionCheckOutcome::Failed) => Reason::StageCheckFailed,
+                    _ => Reason::StageCheckInconclusive,
+                };
+                self.tell(
+                    EventType::Warning,
+                    reason,
+                    note.get(..note.floor_char_boundary(MESSAGE_LIMIT - 64)).unwrap_or_default().to_owned(),
+                );
+            }
+        }
+        checked(wanted, stage)
+    }
+
+    /// Whether checks, votes and freezes let a stage have the version.
+    fn is_allowed(
+        &mut self,
+        wanted: &PromotionStage,
+        stage: &mut StageStatus,
+        checked: Checked,
+        evidence: &str,
+    ) -> bool {
+        match checked {
+            Checked::Passed => {}
+            Checked::Running(message) => {
+                self.status.phase = PromotionPhase::Checking;
+                self.reason = Reason::Checking;
+                self.message = format!("stage {}: {message}", wanted.name);
+                self.next = Next::After(PERIOD);
+                return false;
+            }
+            Checked::Held(reason, message) => {
+                self.status.phase = PromotionPhase::Held;
+                self.reason = reason;
+                self.message = format!("stage {}: {message}", wanted.name);
+                return false;
+            }
+        }
         if let Some(policy) = &wanted.approval {
-            stage.votes = votes(self.world, wanted, policy, &evidence);
+            stage.votes = votes(self.world, wanted, policy, evidence);
             match tally(&stage.votes, policy) {
                 Tally::Approved => {}
                 Tally::Rejected(who, why) => {
@@ -165,16 +273,24 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        stage.released_at = Some(self.now());
-        let (version, name) = (&self.world.promotion.spec.model.version, &wanted.name);
-        let note = format!("stage {name} gets version {version}");
-        self.events.push(Event {
-            type_: EventType::Normal,
-            reason: Reason::Releasing,
-            action: "Promotion",
-            note,
-        });
-        true
+        match frozen_until(wanted, self.world.now) {
+            Ok(None) => true,
+            Ok(Some(end)) => {
+                self.status.phase = PromotionPhase::Frozen;
+                self.reason = Reason::Frozen;
+                self.message = format!(
+                    "stage {} does not get version {} before {end}, when its freeze ends",
+                    wanted.name, self.world.promotion.spec.model.version
+                );
+                let left = Duration::try_from(end.duration_since(self.world.now)).unwrap_or_default();
+                self.next = Next::After(left.max(Duration::from_secs(1)));
+                false
+            }
+            Err(message) => {
+                self.fail(Reason::Invalid, format!("stage {}: {message}", wanted.name));
+                false
+            }
+        }
     }
 
     fn await_votes(

@@ -91,7 +91,7 @@ fn a_person_ends_it() {
     say(&mut scene, "go@1");
     scene.settle();
     assert_eq!(scene.phase("churn-v1"), PromotionPhase::AwaitingApproval);
-    assert!(scene.events.iter().any(|it| it.note == "go@1: the only word for a promotion is abort"));
+    assert!(scene.events.iter().any(|it| it.note == "go@1: the words for a promotion are abort and retry"));
     say(&mut scene, "abort@2");
     scene.settle();
     assert_eq!(scene.phase("churn-v1"), PromotionPhase::Aborted);

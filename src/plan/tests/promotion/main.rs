@@ -1,7 +1,9 @@
 //! Promotions: which votes count, when a stage gets the version, and what the Model makes of it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod checks;
 mod ends;
+mod freezes;
 mod stages;
 mod support;
 mod votes;

@@ -5,9 +5,10 @@ use api::meta::ConditionType;
 use api::model_promotion::{PromotionPhase, StageStatus};
 use api::{Approval, Endpoint, Model, ModelPromotion, ModelPromotionStatus, Reason};
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
 use plan::model::stages;
 use plan::model_promotion::{World, plan, plan_approval};
-use plan::{Event, Next};
+use plan::{Event, Next, Observed, Step};
 use serde_json::{Value, json};
 
 /// The namespace.
@@ -17,6 +18,8 @@ pub(crate) struct Scene {
     pub(crate) promotions: BTreeMap<String, ModelPromotion>,
     pub(crate) approvals: Vec<Approval>,
     pub(crate) endpoints: BTreeMap<String, Endpoint>,
+    pub(crate) jobs: BTreeMap<String, Observed>,
+    pub(crate) pods: Vec<Pod>,
     pub(crate) events: Vec<Event>,
 }
 
@@ -34,6 +37,8 @@ pub(crate) fn scene() -> Scene {
         promotions: BTreeMap::new(),
         approvals: Vec::new(),
         endpoints: BTreeMap::new(),
+        jobs: BTreeMap::new(),
+        pods: Vec::new(),
         events: Vec::new(),
     }
 }
@@ -60,6 +65,21 @@ impl Scene {
     ) {
         let evidence = self.stage(promotion, stage).evidence.expect("there is something to vote on");
         self.vote_on(&evidence, approver, groups, decision, promotion, stage);
+    }
+
+    /// A word that goes beyond the rules of a stage.
+    pub(crate) fn vote_for_check(
+        &mut self,
+        approver: &str,
+        decision: &str,
+        check: Option<&str>,
+        promotion: &str,
+        stage: &str,
+    ) {
+        self.vote(approver, &[], decision, promotion, stage);
+        if let Some(approval) = self.approvals.last_mut() {
+            approval.spec.check = check.map(str::to_owned);
+        }
     }
 
     pub(crate) fn vote_on(
@@ -104,6 +124,52 @@ impl Scene {
         self.endpoints.get_mut(endpoint).unwrap().status = serde_json::from_value(status).unwrap();
     }
 
+    /// The API server takes a step.
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Apply(apply) => {
+                let mut body = apply.body;
+                body["metadata"]["uid"] = json!(format!("uid-of-{}", apply.name));
+                self.jobs.insert(apply.name, Observed::from_body(body));
+            }
+            Step::Delete(delete) => {
+                self.jobs.remove(&delete.name);
+                self.pods.retain(|pod| pod.metadata.name.as_ref() != Some(&delete.name));
+            }
+            other => unreachable!("{other}"),
+        }
+    }
+
+    /// The Jobs of a check, as their names.
+    pub(crate) fn jobs_of(&self, check: &str) -> Vec<String> {
+        let of_check = |name: &&String| name.contains(&format!("-{check}-"));
+        self.jobs.keys().filter(of_check).cloned().collect()
+    }
+
+    /// The pod of a Job, whose containers are in a state.
+    pub(crate) fn pod(&mut self, job: &str, container: &str, state: &Value) {
+        let body = &self.jobs[job].body;
+        let spec = &body["spec"]["template"]["spec"];
+        let is_first =
+            spec["initContainers"].as_array().is_some_and(|it| it.iter().any(|it| it["name"] == container));
+        let list = if is_first { "initContainerStatuses" } else { "containerStatuses" };
+        let status = json!({"name": container, "image": "x", "imageID": "", "ready": false, "restartCount": 0, "state": state});
+        let pod = json!({
+            "metadata": {"name": job, "labels": body["spec"]["template"]["metadata"]["labels"], "ownerReferences": [
+                {"apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": format!("uid-of-{job}"), "controller": true},
+            ]},
+            "spec": spec, "status": {list: [status]},
+        });
+        self.pods.retain(|pod| pod.metadata.name.as_deref() != Some(job));
+        self.pods.push(serde_json::from_value(pod).unwrap());
+    }
+
+    /// The pod of a check's last Job has reported.
+    pub(crate) fn reports(&mut self, check: &str, report: &Value) {
+        let job = self.jobs_of(check).pop().expect("the check has a Job");
+        self.pod(&job, "checker", &json!({"terminated": {"exitCode": 0, "message": report.to_string()}}));
+    }
+
     pub(crate) fn pass(&mut self, minutes: i64) {
         self.now = self.now.checked_add(SignedDuration::from_mins(minutes)).unwrap();
     }
@@ -119,9 +185,16 @@ impl Scene {
             others: others.into_values().collect(),
             approvals: self.approvals.iter().filter(|it| it.spec.promotion == name).cloned().collect(),
             endpoints: self.endpoints.clone(),
+            jobs: self.jobs.clone(),
+            pods: self.pods.clone(),
+            runtimes: testkit::runtimes(),
+            settings: testkit::settings(),
         };
         let made = plan(&world);
         assert_eq!(made, plan(&world), "the same world gives the same plan");
+        for step in made.steps {
+            self.take(step);
+        }
         self.events.extend(made.events);
         self.promotions.get_mut(name).unwrap().status = Some(made.status);
         made.next

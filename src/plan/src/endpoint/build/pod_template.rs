@@ -15,6 +15,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{GRPC, H2C, PROTOCOL, Valid, labels, selector};
 use crate::endpoint::valid::ModelSource;
+use crate::settings::Settings;
 
 /// Where the model's file or claim is mounted.
 const MODEL_FOLDER: &str = "/mnt/model";
@@ -54,15 +55,7 @@ pub(in crate::endpoint) fn pod_template(valid: &Valid) -> PodTemplateSpec {
         containers: vec![server(valid)],
         enable_service_links: Some(false),
         init_containers: is_fetched_first(valid).then(|| vec![fetch(valid)]),
-        security_context: Some(PodSecurityContext {
-            fs_group: Some(GROUP),
-            run_as_non_root: Some(true),
-            seccomp_profile: Some(SeccompProfile {
-                type_: "RuntimeDefault".to_owned(),
-                localhost_profile: None,
-            }),
-            ..PodSecurityContext::default()
-        }),
+        security_context: Some(pod_security_context()),
         service_account_name: Some(valid.name.to_owned()),
         termination_grace_period_seconds: Some(drain + GRACE_SECONDS),
         topology_spread_constraints: Some(
@@ -232,9 +225,18 @@ fn of_store(valid: &Valid) -> Vec<EnvVar> {
     if matches!(valid.source, ModelSource::Claim { .. }) {
         return Vec::new();
     }
-    let hosts = valid.settings.model_allowed_hosts.join(",");
+    store_variables(valid.settings, valid.credentials, valid.identity.is_some())
+}
+
+/// What whatever fetches a file is told about its store: the hosts that are allowed, and the Secret.
+pub(crate) fn store_variables(
+    settings: &Settings,
+    credentials: Option<&str>,
+    has_identity: bool,
+) -> Vec<EnvVar> {
+    let hosts = settings.model_allowed_hosts.join(",");
     let allowed = (!hosts.is_empty()).then(|| variable(ALLOWED_HOSTS, &hosts));
-    let is_free = |name: &&str| valid.identity.is_none() || !OF_WEBHOOK.contains(name);
+    let is_free = |name: &&str| !has_identity || !OF_WEBHOOK.contains(name);
     let of_secret = |secret: &str| {
         let key = |key: &str| SecretKeySelector {
             name: secret.to_owned(),
@@ -251,10 +253,10 @@ fn of_store(valid: &Valid) -> Vec<EnvVar> {
             })
             .collect::<Vec<_>>()
     };
-    allowed.into_iter().chain(valid.credentials.map(of_secret).unwrap_or_default()).collect()
+    allowed.into_iter().chain(credentials.map(of_secret).unwrap_or_default()).collect()
 }
 
-fn variable(name: &str, value: &str) -> EnvVar {
+pub(crate) fn variable(name: &str, value: &str) -> EnvVar {
     EnvVar { name: name.to_owned(), value: Some(value.to_owned()), value_from: None }
 }
 
@@ -270,17 +272,36 @@ fn probe(path: &str) -> Probe {
 }
 
 fn resources(valid: &Valid) -> ResourceRequirements {
+    requirements(&valid.requests, &valid.limits)
+}
+
+/// What a container is given, and may use at most.
+pub(crate) fn requirements(
+    requests: &BTreeMap<String, String>,
+    limits: &BTreeMap<String, String>,
+) -> ResourceRequirements {
     let quantities = |amounts: &BTreeMap<String, String>| {
         amounts.iter().map(|(name, amount)| (name.clone(), Quantity(amount.clone()))).collect()
     };
     ResourceRequirements {
-        requests: Some(quantities(&valid.requests)),
-        limits: Some(quantities(&valid.limits)),
+        requests: Some(quantities(requests)),
+        limits: Some(quantities(limits)),
         claims: None,
     }
 }
 
-fn security_context() -> SecurityContext {
+/// What a pod may do: nothing beyond what its containers run.
+pub(crate) fn pod_security_context() -> PodSecurityContext {
+    PodSecurityContext {
+        fs_group: Some(GROUP),
+        run_as_non_root: Some(true),
+        seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
+        ..PodSecurityContext::default()
+    }
+}
+
+/// What a container may do: nothing beyond what it runs.
+pub(crate) fn security_context() -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
         capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
@@ -291,19 +312,6 @@ fn security_context() -> SecurityContext {
 }
 
 fn volumes(valid: &Valid) -> Vec<Volume> {
-    let empty = |name: &str| Volume {
-        name: name.to_owned(),
-        empty_dir: Some(EmptyDirVolumeSource::default()),
-        ..Volume::default()
-    };
-    let claim = |name: &str, claim: &str| Volume {
-        name: name.to_owned(),
-        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
-            claim_name: claim.to_owned(),
-            read_only: Some(true),
-        }),
-        ..Volume::default()
-    };
     let mut volumes = vec![empty("tmp")];
     match valid.source {
         ModelSource::Claim { claim: name, .. } if is_fetched_first(valid) => {
@@ -316,6 +324,23 @@ fn volumes(valid: &Valid) -> Vec<Volume> {
     volumes
 }
 
+/// An empty folder.
+pub(crate) fn empty(name: &str) -> Volume {
+    Volume { name: name.to_owned(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() }
+}
+
+/// A claim, to be read.
+pub(crate) fn claim(name: &str, claim: &str) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+            claim_name: claim.to_owned(),
+            read_only: Some(true),
+        }),
+        ..Volume::default()
+    }
+}
+
 fn mounts(valid: &Valid) -> Vec<VolumeMount> {
     let mut mounts = vec![mount("tmp", "/tmp", false)];
     if is_fetched_first(valid) || matches!(valid.source, ModelSource::Claim { .. }) {
@@ -324,7 +349,7 @@ fn mounts(valid: &Valid) -> Vec<VolumeMount> {
     mounts
 }
 
-fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
+pub(crate) fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
     VolumeMount {
         name: name.to_owned(),
         mount_path: path.to_owned(),
