@@ -1,6 +1,5 @@
 //! `ModelPromotion`: one version of a model on its way from stage to stage.
 #![expect(unreachable_pub, reason = "the schema derive writes a private copy of each type")]
-#![expect(clippy::duplicated_attributes, reason = "several columns share a type")]
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;

@@ -91,5 +91,5 @@ pub async fn check(task: &CheckTask, now: Timestamp) -> (CheckReport, String) {
     };
     let found =
         found.unwrap_or_else(|error| Found { problem: Some(format!("{error:#}")), ..Found::default() });
-    report::report(task, found)
+    report::report(task, &found)
 }

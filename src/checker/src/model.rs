@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// The most rows of one request.
 const BATCH: usize = 256;
 /// How long one request may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A tensor as the metadata tell it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -44,7 +44,7 @@ pub struct Found {
 }
 
 /// The report of what was found, and the artefact whose digest it names.
-pub(crate) fn report(task: &CheckTask, found: Found) -> (CheckReport, String) {
+pub(crate) fn report(task: &CheckTask, found: &Found) -> (CheckReport, String) {
     let expected = if task.check.expect.is_empty() { &found.expected } else { &task.check.expect };
     let mut findings: Vec<CheckFinding> = expected
         .iter()
@@ -165,8 +165,12 @@ fn sentence(finding: &CheckFinding) -> String {
 /// A number with as many digits as people read, and as many as tell it from its threshold.
 fn rounded(value: f64, bounds: [Option<f64>; 2]) -> String {
     let short = format!("{value:.4}").trim_end_matches('0').trim_end_matches('.').to_owned();
-    let is_bound =
-        |text: &str| bounds.iter().flatten().any(|bound| text.parse() == Ok(*bound) && *bound != value);
+    let is_bound = |text: &str| {
+        let told = text.parse::<f64>();
+        bounds.iter().flatten().any(|bound| {
+            told.as_ref().is_ok_and(|told| told.total_cmp(bound).is_eq()) && bound.total_cmp(&value).is_ne()
+        })
+    };
     if (value.abs() < 0.001 && value != 0.0) || is_bound(&short) { value.to_string() } else { short }
 }
 
@@ -193,7 +197,7 @@ mod tests {
         for (value, outcome) in
             [(0.04, Failed), (0.05, Passed), (0.1, Passed), (0.11, Failed), (f64::NAN, Inconclusive)]
         {
-            let (report, _) = report(&task(&expect), found("nullRate", Some(value)));
+            let (report, _) = report(&task(&expect), &found("nullRate", Some(value)));
             assert_eq!(report.outcome, outcome, "{value}");
         }
     }
@@ -201,13 +205,14 @@ mod tests {
     #[test]
     fn the_sentence_has_value_threshold_and_samples() {
         let (report, _) =
-            report(&task(&json!([{"metric": "nullRate", "max": 0.05}])), found("nullRate", Some(0.21)));
+            report(&task(&json!([{"metric": "nullRate", "max": 0.05}])), &found("nullRate", Some(0.21)));
         assert_eq!(report.message, "nullRate is 0.21 of 400 samples, and must be at most 0.05: column age");
     }
 
     #[test]
     fn what_was_not_measured_can_not_be_told() {
-        let (report, _) = report(&task(&json!([{"metric": "rows", "min": 1}])), found("nullRate", Some(0.0)));
+        let (report, _) =
+            report(&task(&json!([{"metric": "rows", "min": 1}])), &found("nullRate", Some(0.0)));
         assert_eq!((report.outcome, report.findings[0].outcome), (Inconclusive, Inconclusive));
     }
 
@@ -215,7 +220,7 @@ mod tests {
     fn control_characters_do_not_make_a_report_too_long() {
         let problem = Some("\u{1}".repeat(5000) + &"\"".repeat(5000));
         let (report, _) =
-            report(&task(&json!([{"metric": "rows", "min": 1}])), Found { problem, ..Found::default() });
+            report(&task(&json!([{"metric": "rows", "min": 1}])), &Found { problem, ..Found::default() });
         assert!(json!(report).to_string().len() <= LIMIT, "{}", json!(report).to_string().len());
         assert_eq!(report.outcome, Inconclusive);
     }
@@ -230,7 +235,7 @@ mod tests {
             measured: (0..60).map(|it| (format!("metric{it}"), measured.clone())).collect(),
             ..Found::default()
         };
-        let (report, artifact) = report(&task(&json!(expect)), found);
+        let (report, artifact) = report(&task(&json!(expect)), &found);
         assert!(json!(report).to_string().len() <= LIMIT);
         assert_eq!((report.outcome, report.findings[0].metric.as_str()), (Failed, "metric57"));
         assert!(report.message.contains("findings more, in the log"), "{}", report.message);

@@ -42,6 +42,9 @@ pub(crate) async fn measure(task: &CheckTask) -> anyhow::Result<Found> {
     Ok(found)
 }
 
+/// A metric of outcomes.
+type Metric<T> = fn(&[Outcome<T>]) -> Option<f64>;
+
 struct Scene<'a> {
     check: &'a PromotionCheck,
     table: &'a Table,
@@ -70,20 +73,7 @@ impl Scene<'_> {
     /// Two classes.
     fn binary(&self, predictions: &Predictions, positive: &str) -> anyhow::Result<Found> {
         let actual = self.table.equals(self.label, positive)?;
-        anyhow::ensure!(
-            actual.contains(&true),
-            "no row has {positive} in column {}, which has {}: positive must be one of its values",
-            self.label,
-            some(&self.classes_of(None))
-        );
-        let labels = self.classes_of(None);
-        let is_known = |text: &str| labels.iter().any(|it| it == text);
-        anyhow::ensure!(
-            predictions.values.texts().flatten().any(|text| is_known(&text)),
-            "the model predicts none of the values of column {}, which has {}: the label must be in the words of the model",
-            self.label,
-            some(&labels)
-        );
+        self.meet(&actual, predictions, positive)?;
         let predicted = predictions.values.texts().map(|text| text.as_deref() == Some(positive)).collect();
         let outcomes = Outcome::zip(actual.clone(), predicted);
         let mut found = self.found(
@@ -107,42 +97,66 @@ impl Scene<'_> {
         let why = "it needs probabilities of two classes in the model's answer, and rows of both classes";
         found.put("rocAuc", auc, outcomes.len(), if auc.is_none() { why } else { "" });
         if let Some(frame) = self.frame(&outcomes)? {
-            for (name, criterion) in [
-                ("demographicParity", Criterion::DemographicParity),
-                ("equalOpportunity", Criterion::EqualOpportunity),
-                ("equalizedOdds", Criterion::EqualizedOdds(Aggregate::WorstCase)),
-            ] {
-                for (form, end) in [(Form::Difference, "Difference"), (Form::Ratio, "Ratio")] {
-                    let metric = format!("{name}{end}");
-                    if self.asks(&metric) {
-                        let comparison = Comparison { form, method: Method::BetweenGroups };
-                        // Where a group lacks rows, Fairlearn takes its rate for 0, which tells nothing of the model.
-                        let lacking = frame.counts().into_iter().find(|group| group.lacks(criterion));
-                        if let Some(group) = lacking {
-                            let why = format!("{} has no row that the criterion is about", group.size.group);
-                            found.put(&metric, None, outcomes.len(), &why);
-                            continue;
-                        }
-                        let disparity = frame.criterion(criterion, comparison, Some(&bootstrap()));
-                        let rates = frame.counts().into_iter().map(|group| {
-                            let rate = match criterion {
-                                Criterion::DemographicParity => group.counts.selection_rate(),
-                                Criterion::EqualOpportunity | Criterion::EqualizedOdds(_) => {
-                                    group.counts.true_positive_rate()
-                                }
-                            };
-                            (group.size.group.to_string(), Some(rate))
-                        });
-                        found.disparity(&metric, disparity, outcomes.len(), rates.collect());
-                    }
-                }
-            }
+            self.criteria(&frame, &mut found, outcomes.len());
             found.facts["groups"] = json!(frame.compared());
             self.group_error(&frame, performance::error_rate, &mut found, outcomes.len());
         }
-        let errors = outcomes.iter().map(|it| f64::from(it.actual != it.predicted)).collect();
-        self.slices(errors, &mut found)?;
+        let errors: Vec<f64> = outcomes.iter().map(|it| f64::from(it.actual != it.predicted)).collect();
+        self.slices(&errors, &mut found)?;
         Ok(found)
+    }
+
+    /// How far groups are from the criteria that are asked for.
+    fn criteria(&self, frame: &Frame<bool>, found: &mut Found, samples: usize) {
+        for (name, criterion) in [
+            ("demographicParity", Criterion::DemographicParity),
+            ("equalOpportunity", Criterion::EqualOpportunity),
+            ("equalizedOdds", Criterion::EqualizedOdds(Aggregate::WorstCase)),
+        ] {
+            for (form, end) in [(Form::Difference, "Difference"), (Form::Ratio, "Ratio")] {
+                let metric = format!("{name}{end}");
+                if self.asks(&metric) {
+                    let comparison = Comparison { form, method: Method::BetweenGroups };
+                    // Where a group lacks rows, Fairlearn takes its rate for 0, which tells nothing of the model.
+                    let lacking = frame.counts().into_iter().find(|group| group.lacks(criterion));
+                    if let Some(group) = lacking {
+                        let why = format!("{} has no row that the criterion is about", group.size.group);
+                        found.put(&metric, None, samples, &why);
+                        continue;
+                    }
+                    let disparity = frame.criterion(criterion, comparison, Some(&bootstrap()));
+                    let rates = frame.counts().into_iter().map(|group| {
+                        let rate = match criterion {
+                            Criterion::DemographicParity => group.counts.selection_rate(),
+                            Criterion::EqualOpportunity | Criterion::EqualizedOdds(_) => {
+                                group.counts.true_positive_rate()
+                            }
+                        };
+                        (group.size.group.to_string(), Some(rate))
+                    });
+                    found.disparity(&metric, disparity, samples, &rates.collect());
+                }
+            }
+        }
+    }
+
+    /// Fails when the words of the check, of the label and of the model do not meet, so that nothing would be positive.
+    fn meet(&self, actual: &[bool], predictions: &Predictions, positive: &str) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            actual.contains(&true),
+            "no row has {positive} in column {}, which has {}: positive must be one of its values",
+            self.label,
+            some(&self.classes_of(None))
+        );
+        let labels = self.classes_of(None);
+        let is_known = |text: &str| labels.iter().any(|it| it == text);
+        anyhow::ensure!(
+            predictions.values.texts().flatten().any(|text| is_known(&text)),
+            "the model predicts none of the values of column {}, which has {}: the label must be in the words of the model",
+            self.label,
+            some(&labels)
+        );
+        Ok(())
     }
 
     /// Many classes.
@@ -166,8 +180,8 @@ impl Scene<'_> {
         if let Some(frame) = self.frame(&outcomes)? {
             self.group_error(&frame, performance::error_rate, &mut found, outcomes.len());
         }
-        let errors = outcomes.iter().map(|it| f64::from(it.actual != it.predicted)).collect();
-        self.slices(errors, &mut found)?;
+        let errors: Vec<f64> = outcomes.iter().map(|it| f64::from(it.actual != it.predicted)).collect();
+        self.slices(&errors, &mut found)?;
         Ok(found)
     }
 
@@ -190,17 +204,13 @@ impl Scene<'_> {
         if let Some(frame) = self.frame(&outcomes)? {
             self.group_error(&frame, performance::mean_absolute_error, &mut found, outcomes.len());
         }
-        let errors = outcomes.iter().map(|it| (it.actual - it.predicted).abs()).collect();
-        self.slices(errors, &mut found)?;
+        let errors: Vec<f64> = outcomes.iter().map(|it| (it.actual - it.predicted).abs()).collect();
+        self.slices(&errors, &mut found)?;
         Ok(found)
     }
 
     /// What is measured over all rows.
-    fn found<T: Copy>(
-        &self,
-        outcomes: &[Outcome<T>],
-        metrics: &[(&str, fn(&[Outcome<T>]) -> Option<f64>)],
-    ) -> Found {
+    fn found<T: Copy>(&self, outcomes: &[Outcome<T>], metrics: &[(&str, Metric<T>)]) -> Found {
         let mut found = Found { facts: json!({}), ..Found::default() };
         for (name, metric) in metrics.iter().filter(|(name, _)| self.asks(name)) {
             let interval = bootstrap().interval(outcomes, metric).map(|it| (it.low, it.high));
@@ -215,30 +225,24 @@ impl Scene<'_> {
         found
     }
 
-    fn group_error<T: Copy>(
-        &self,
-        frame: &Frame<T>,
-        error: fn(&[Outcome<T>]) -> Option<f64>,
-        found: &mut Found,
-        samples: usize,
-    ) {
+    fn group_error<T: Copy>(&self, frame: &Frame<T>, error: Metric<T>, found: &mut Found, samples: usize) {
         let by_group = frame.disaggregate(error);
         if self.asks("groupErrorDifference") {
             let comparison = Comparison { form: Form::Difference, method: Method::BetweenGroups };
             let disparity = frame.disparity(error, comparison, Some(&bootstrap()));
             let groups = by_group.by_group.iter().map(|it| (it.size.group.to_string(), it.value)).collect();
-            found.disparity("groupErrorDifference", disparity, samples, groups);
+            found.disparity("groupErrorDifference", disparity, samples, &groups);
         }
         found.facts["errorByGroup"] = json!(by_group);
         found.facts["groupsLeftOut"] = json!(frame.left_out());
     }
 
     /// In which rows the errors are.
-    fn slices(&self, errors: Vec<f64>, found: &mut Found) -> anyhow::Result<()> {
+    fn slices(&self, errors: &[f64], found: &mut Found) -> anyhow::Result<()> {
         if !self.asks("worstSliceErrorRate") {
             return Ok(());
         }
-        let analysis = analyze(self.table, self.features, &errors, self.minimum())?;
+        let analysis = analyze(self.table, self.features, errors, self.minimum())?;
         let worst = analysis.slices.first();
         let detail = worst.map_or_else(
             || format!("no slice has {} rows", self.minimum()),
@@ -303,11 +307,11 @@ impl Found {
         metric: &str,
         disparity: Disparity,
         samples: usize,
-        groups: BTreeMap<String, Option<f64>>,
+        groups: &BTreeMap<String, Option<f64>>,
     ) {
         let (value, interval, detail) = match disparity {
             Disparity::Measured { value, interval } => {
-                (Some(value), interval.map(|it| (it.low, it.high)), extremes(&groups))
+                (Some(value), interval.map(|it| (it.low, it.high)), extremes(groups))
             }
             Disparity::NotEnoughGroups { compared } => {
                 (None, None, format!("{compared} groups are large enough, and two are needed"))

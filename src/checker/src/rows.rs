@@ -20,7 +20,8 @@ pub(crate) fn read(path: Option<&str>) -> anyhow::Result<Rows> {
     let path = path.context("the check names no data")?;
     let bytes = std::fs::read(path).with_context(|| format!("failed to read {path}"))?;
     let digest = format!("sha256:{:x}", Sha256::digest(&bytes));
-    let table = match path.rsplit('.').next() {
+    let kind = path.rsplit('.').next();
+    let table = match kind {
         Some("csv") => Table::from_csv(&bytes)?,
         Some("json") => {
             let rows: Vec<Map<String, Value>> = serde_json::from_slice(&bytes)
@@ -39,7 +40,7 @@ pub(crate) fn read(path: Option<&str>) -> anyhow::Result<Rows> {
         _ => bail!("{path} must end in .csv, .jsonl or .json"),
     };
     ensure!(table.rows() > 0, "{path} has no rows");
-    Ok(Rows { table, digest, is_ordered: path.ends_with(".csv") })
+    Ok(Rows { table, digest, is_ordered: kind == Some("csv") })
 }
 
 /// The columns that the model gets, in its order.

@@ -11,11 +11,12 @@
 //! log. Both make four system calls for a request, beside a wait for each batch of them. A mirror of 20 % adds 30,400
 //! instructions, a capture of everything as lines 54,000, most of them where nobody waits.
 //!
-//! `cargo xtask bench gateway`, on two virtual processors of an EPYC with nothing else running, found 0.82 and 0.88 of
-//! haproxy's requests for a second of the processor in two runs (medians of 11 and 9 rounds), and 0.83 and 0.87 of
-//! nginx's; a mirror of 20 % took 16 % more. 10,000 endpoints took 42 MiB, and a change of one was live within 50 ms. The
-//! machine itself stalls for milliseconds when both processors are busy, which is what the latest answers of every
-//! proxy there show.
+//! `cargo xtask bench gateway`, on two virtual processors of an EPYC with nothing else running, found 0.82 to 0.88 of
+//! haproxy's requests for a second of the processor in three runs (medians of 9 to 11 rounds), and 0.80 to 0.87 of
+//! nginx's; at half load, the 99th percentile of a tenth of a second was 0.24 ms above that without a proxy. A mirror of
+//! 20 % took 15 % more of the processor, and a capture of everything 48 % more. 10,000 endpoints took 42 MiB, and a change
+//! of one was live within 50 ms. The machine itself stalls for milliseconds when both processors are busy, which is what
+//! the latest answers of every proxy there show.
 //!
 //! Invariant: nothing beside the caller's own request and its revision's answer is waited for: mirrors, captures and
 //! logs are bounded, dropped when they must be, and counted.

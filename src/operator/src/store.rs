@@ -6,9 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use api::meta::{
-    ENDPOINT_LABEL, ENDPOINT_NAMESPACE_LABEL, GATEWAY_ROUTE_LABEL, MANAGED_BY_LABEL, MANAGER, PROMOTION_LABEL,
-};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use plan::ChildKind;
@@ -16,8 +13,12 @@ use plan::child::Controller;
 use plan::endpoint::PodFacts;
 use plan::endpoint::autoscaler::Autoscaler;
 
+pub(crate) use self::whose::is_own;
+use self::whose::{endpoint_of, is_check, is_in_azure_alone, is_route, lane_of, promotion_of};
 use crate::object::{Item, Lane, ObjectName, Primary, references};
 use crate::resource::Object;
+
+mod whose;
 
 /// Where an object comes from: one watch of each.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -152,65 +153,6 @@ impl Sight {
     }
 }
 
-/// Whether an autoscaler is the operator's own, as far as its labels tell.
-pub(crate) fn is_own(metadata: &ObjectMeta) -> bool {
-    metadata.labels.as_ref().is_some_and(|labels| {
-        labels.get(MANAGED_BY_LABEL).is_some_and(|manager| manager == MANAGER)
-            && labels.contains_key(ENDPOINT_LABEL)
-    })
-}
-
-/// Whether an Endpoint or Model has to do with Azure: by where it runs or is registered, by its model, or by what it left
-/// there.
-fn lane_of(endpoint: &Object) -> Lane {
-    let is_cluster = matches!(endpoint.spec["target"]["type"].as_str(), None | Some("Kubernetes"));
-    let model = &endpoint.spec["model"];
-    let in_azure =
-        model["uri"].as_str().is_some_and(|uri| uri.starts_with("azureml://") || uri.starts_with('/'))
-            || !model["modelRef"].is_null();
-    let finalizers = endpoint.metadata.finalizers.as_deref().unwrap_or_default();
-    let left = finalizers.iter().any(|finalizer| finalizer == api::azure::FINALIZER);
-    // Where a Model is registered.
-    let is_registered = !endpoint.spec["workspaceRef"].is_null() || !endpoint.spec["registryRef"].is_null();
-    if is_cluster && !in_azure && !left && !is_registered { Lane::Cluster } else { Lane::Azure }
-}
-
-/// Whether the objects of a source have nothing but resources in Azure.
-fn is_in_azure_alone(source: Source) -> bool {
-    let Source::Primary(primary) = source else { return false };
-    match primary {
-        Primary::Endpoint | Primary::ServingRuntime | Primary::ModelPromotion | Primary::Approval => false,
-        Primary::MlWorkspace
-        | Primary::Compute
-        | Primary::DataAsset
-        | Primary::Model
-        | Primary::ModelRegistry => true,
-    }
-}
-
-/// Whether a source has the Jobs or pods of promotions' checks.
-fn is_check(source: Source) -> bool {
-    matches!(source, Source::CheckPods | Source::Child(ChildKind::Job))
-}
-
-/// The Endpoint of an object. What is the gateway's lies in another namespace, and names the Endpoint's.
-fn endpoint_of(metadata: &ObjectMeta, is_route: bool) -> Option<ObjectName> {
-    let labels = metadata.labels.as_ref()?;
-    let namespace = if is_route { labels.get(ENDPOINT_NAMESPACE_LABEL) } else { metadata.namespace.as_ref() };
-    Some(ObjectName::new(namespace?, labels.get(ENDPOINT_LABEL)?))
-}
-
-/// The ModelPromotion of an object, as far as its labels tell.
-fn promotion_of(metadata: &ObjectMeta) -> Option<ObjectName> {
-    let promotion = metadata.labels.as_ref()?.get(PROMOTION_LABEL)?;
-    Some(ObjectName::new(metadata.namespace.as_ref()?, promotion))
-}
-
-/// Whether an object is one of the gateway's, as far as its labels tell.
-fn is_route(metadata: &ObjectMeta) -> bool {
-    metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(GATEWAY_ROUTE_LABEL))
-}
-
 struct Entry {
     sight: Sight,
     touched: u64,
@@ -241,6 +183,25 @@ impl Tables {
         for reference in &sight.references {
             let dependent = Item { primary, object: sight.name.clone() };
             self.dependents.entry(reference.clone()).or_default().insert(dependent);
+        }
+    }
+
+    /// Files an object that is new under what it belongs to.
+    fn file(&mut self, source: Source, sight: &Sight) {
+        match (source, &sight.endpoint) {
+            (source, Some(promotion)) if is_check(source) => {
+                self.checks.entry(promotion.clone()).or_default().insert((source, sight.name.clone()));
+            }
+            (Source::Pods, Some(endpoint)) => {
+                self.pods.entry(endpoint.clone()).or_default().insert(sight.name.clone());
+            }
+            (Source::Autoscalers, Some(target)) => {
+                self.autoscalers.entry(target.clone()).or_default().insert(sight.name.clone());
+            }
+            (Source::Child(kind), Some(endpoint)) if *endpoint != sight.name => {
+                self.further.entry(endpoint.clone()).or_default().insert((kind, sight.name.clone()));
+            }
+            _ => {}
         }
     }
 
@@ -326,21 +287,7 @@ impl Store {
                 return items;
             }
         } else {
-            match (source, &endpoint) {
-                (source, Some(promotion)) if is_check(source) => {
-                    tables.checks.entry(promotion.clone()).or_default().insert((source, name.clone()));
-                }
-                (Source::Pods, Some(endpoint)) => {
-                    tables.pods.entry(endpoint.clone()).or_default().insert(name.clone());
-                }
-                (Source::Autoscalers, Some(target)) => {
-                    tables.autoscalers.entry(target.clone()).or_default().insert(name.clone());
-                }
-                (Source::Child(kind), Some(endpoint)) if *endpoint != name => {
-                    tables.further.entry(endpoint.clone()).or_default().insert((kind, name.clone()));
-                }
-                _ => {}
-            }
+            tables.file(source, &sight);
             tables.link(source, &sight);
             let siblings = tables.siblings(source, &sight);
             tables.objects.insert(key, Entry { sight, touched });

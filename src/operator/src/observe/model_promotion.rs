@@ -36,12 +36,11 @@ pub(crate) fn decide(context: &Context, name: &ObjectName) -> anyhow::Result<Opt
     }
     let (mut jobs, mut pods) = (BTreeMap::new(), Vec::new());
     for (source, object) in store.checks_of(name)? {
-        match source {
-            Source::CheckPods => pods.push(serde_json::from_value(serde_json::to_value(object)?)?),
-            _ => {
-                let job = object.metadata.name.clone().unwrap_or_default();
-                jobs.insert(job, seen(ChildKind::Job, object)?);
-            }
+        if source == Source::CheckPods {
+            pods.push(serde_json::from_value(serde_json::to_value(object)?)?);
+        } else {
+            let job = object.metadata.name.clone().unwrap_or_default();
+            jobs.insert(job, seen(ChildKind::Job, object)?);
         }
     }
     let others = promotions_of(store, &name.namespace, model)?;

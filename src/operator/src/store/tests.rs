@@ -1,4 +1,5 @@
 //! The store's promises.
+use api::meta::ENDPOINT_LABEL;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use plan::ChildKind;
 

@@ -25,7 +25,7 @@ fn a_stage_waits_for_the_end_of_its_freeze() {
         scene.message("churn-v1")
     );
     let next = scene.look("churn-v1");
-    assert_eq!(next, plan::Next::After(std::time::Duration::from_secs(63 * 3600 + 30 * 60)));
+    assert_eq!(next, plan::Next::After(std::time::Duration::from_mins(63 * 60 + 30)));
     scene.now = "2026-03-09T07:00:00Z".parse().unwrap();
     scene.settle();
     assert_eq!(scene.phase("churn-v1"), PromotionPhase::Succeeded);

@@ -45,8 +45,8 @@ spec:
     },
     Sample {
         file: "modelpromotion.yaml",
-        head: "Brings version 2 to production once two people have approved it, one of them of the group owners. Put your \
-            own name in place of anna: `kubectl auth whoami` says it.",
+        head: "Brings version 2 to production once its checks have passed and two people have approved it, one of them of the \
+            group owners, and not at weekends. Put your own name in place of anna: `kubectl auth whoami` says it.",
         manifest: r"apiVersion: mlops-operator.dev/v1alpha1
 kind: ModelPromotion
 metadata:
@@ -63,6 +63,47 @@ spec:
       endpointRefs:
         - name: breast-cancer-production
       timeout: 2h
+      checks:
+        - name: data
+          type: DataQuality
+          data:
+            uri: https://data.example/evaluation.csv
+          baseline:
+            uri: https://data.example/training.csv
+          expect:
+            - metric: nullRate
+              max: 0.05
+            - metric: unseenCategoryRate
+              max: 0.01
+        - name: bias
+          type: ResponsibleAI
+          data:
+            uri: https://data.example/evaluation.csv
+          label: malignant
+          positive: '1'
+          exclude: [sex]
+          sensitiveFeatures: [sex]
+          expect:
+            - metric: accuracy
+              min: 0.9
+            - metric: equalOpportunityDifference
+              max: 0.1
+        - name: load
+          type: EndpointPerformance
+          mode: Warn
+          data:
+            uri: https://data.example/requests.csv
+          requestsPerSecond: 50
+          duration: 2m
+          expect:
+            - metric: p95LatencySeconds
+              max: 0.2
+            - metric: errorRate
+              max: 0
+      freeze:
+        - cron: 0 16 * * FRI
+          duration: 64h
+          timeZone: Europe/Berlin
       approval:
         required: 2
         groups: [owners]
