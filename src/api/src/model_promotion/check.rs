@@ -146,9 +146,11 @@ pub struct Expectation {
     pub metric: String,
     /// The largest value that is good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1e15, max = 1e15))]
     pub max: Option<f64>,
     /// The smallest value that is good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1e15, max = 1e15))]
     pub min: Option<f64>,
 }
 

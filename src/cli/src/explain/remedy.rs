@@ -81,6 +81,8 @@ pub(super) fn remedy(reason: Reason) -> Remedy {
         | Reason::ScaledElsewhere
         | Reason::RouteNotAccepted
         | Reason::StageFailed
+        | Reason::StageCheckFailed
+        | Reason::StageCheckInconclusive
         | Reason::VoteRejected
         | Reason::VoteExpired
         | Reason::BundleChanged
