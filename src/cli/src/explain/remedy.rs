@@ -57,6 +57,7 @@ pub(super) struct Remedy {
 }
 
 /// The remedy for a reason. What to do is `Reason::action`.
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 pub(super) fn remedy(reason: Reason) -> Remedy {
     let ask = |who, look| Remedy { who: Some(who), look: Some(look) };
     let nobody = |look| Remedy { who: None, look };
