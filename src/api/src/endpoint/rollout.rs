@@ -221,10 +221,10 @@ pub struct AnalysisModes {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[schemars(inline)]
 pub enum CheckMode {
-    /// A failure ends the rollout.
+    /// A failure ends the rollout, or holds up the stage of a promotion.
     #[default]
     Enforce,
-    /// A failure is told by an event, and the rollout goes on.
+    /// A failure is told by an event, and the rollout or promotion goes on.
     Warn,
     /// A failure stands in the status alone.
     DryRun,

@@ -1,7 +1,6 @@
 //! Captures of requests and answers.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 
 use hyper_util::client::legacy::Client;
@@ -9,12 +8,10 @@ use hyper_util::rt::TokioExecutor;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Field;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::Command;
 use tokio::sync::watch;
 use xtask::azurite::{self, ACCOUNT, Azurite};
 
-use crate::process::line;
+use crate::process::{line, program, start};
 use crate::support::{Backend, Behaviour, Caller, Gateway, document, until};
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -209,16 +206,8 @@ async fn parquet_reaches_a_real_store_and_what_it_refuses_is_counted() {
         let route = document(&[backend.revision("a", 1)], &json!({"name": name, "capture": capture}));
         std::fs::write(routes.join(format!("{name}.json")), route.to_string()).unwrap();
     }
-    let mut child = Command::new(env!("CARGO_BIN_EXE_mlops-gateway"))
-        .args(["--http=127.0.0.1:0", "--admin=127.0.0.1:0", "--capture-milliseconds=1", "--instance=one"])
-        .arg("--routes")
-        .arg(&routes)
-        .env("AZURE_STORAGE_ACCOUNT_KEY", key)
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let (_child, mut log) =
+        start(program(&routes).arg("--capture-milliseconds=1").env("AZURE_STORAGE_ACCOUNT_KEY", key));
     let address = line(&mut log, "what", "http").await["address"].as_str().unwrap().parse().unwrap();
     let caller = Caller { client: Client::builder(TokioExecutor::new()).build_http(), address };
     let score = async |name: &str, body: String| {

@@ -1,6 +1,5 @@
 //! Callers that mean harm: each is refused as it should be, costs bounded memory, and holds up nobody else.
 use std::net::SocketAddr;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,8 +13,9 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
+use crate::process::{program, start};
 use crate::support::{Backend, Behaviour, Caller, document, serve};
 
 /// The most memory that the process may ever have had, in MiB: twice what it needs for all that it may keep aside.
@@ -38,15 +38,8 @@ impl Attacked {
     async fn start(document: &Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("churn.json"), document.to_string()).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mlops-gateway"))
-            .args(["--http=127.0.0.1:0", "--admin=127.0.0.1:0", "--log-level=info,access=off"])
-            .args(["--capture-milliseconds=1", "--head-seconds=3", "--routes"])
-            .arg(folder.path())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let arguments = ["--log-level=info,access=off", "--capture-milliseconds=1", "--head-seconds=3"];
+        let (child, mut log) = start(program(folder.path()).args(arguments));
         let mut addresses = Vec::new();
         while addresses.len() < 2 {
             let line: Value = serde_json::from_str(&log.next_line().await.unwrap().unwrap()).unwrap();

@@ -1,4 +1,5 @@
 //! The program itself: its ports, its documents, its logs, and its way out.
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -11,16 +12,30 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{ChildStderr, Command};
+use tokio::process::{Child, ChildStderr, Command};
 
 use crate::support::{Backend, Behaviour, Caller, document, serve, until};
 
+/// The log of the program, line by line.
+pub(crate) type Log = tokio::io::Lines<BufReader<ChildStderr>>;
+
+/// The program on ports of its own, with the documents of a folder, before anything particular to a test.
+pub(crate) fn program(routes: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mlops-gateway"));
+    command.args(["--http=127.0.0.1:0", "--admin=127.0.0.1:0", "--instance=one", "--routes"]).arg(routes);
+    command.stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+/// Starts the program.
+pub(crate) fn start(command: &mut Command) -> (Child, Log) {
+    let mut child = command.spawn().unwrap();
+    let log = BufReader::new(child.stderr.take().unwrap()).lines();
+    (child, log)
+}
+
 /// The next line of the log that has a field of a value.
-pub(crate) async fn line(
-    log: &mut tokio::io::Lines<BufReader<ChildStderr>>,
-    field: &str,
-    value: &str,
-) -> Value {
+pub(crate) async fn line(log: &mut Log, field: &str, value: &str) -> Value {
     while let Some(line) = log.next_line().await.unwrap() {
         assert!(!line.contains("secret"), "{line}");
         let line: Value = serde_json::from_str(&line).unwrap();
@@ -39,20 +54,7 @@ async fn the_program_serves_a_folder_logs_no_secret_and_leaves_when_asked() {
     let auth = json!({"auth": {"mode": "Key", "digests": [digest]}});
     let text = document(&[backend.revision("a", 1)], &auth).to_string();
     std::fs::write(folder.path().join("churn.json"), text).unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_mlops-gateway"))
-        .args([
-            "--http=127.0.0.1:0",
-            "--admin=127.0.0.1:0",
-            "--drain-seconds=0",
-            "--instance=one",
-            "--routes",
-        ])
-        .arg(folder.path())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let (mut child, mut log) = start(program(folder.path()).arg("--drain-seconds=0"));
     let admin = line(&mut log, "what", "admin").await["address"].as_str().unwrap().to_owned();
     let address = line(&mut log, "what", "http").await["address"].as_str().unwrap().parse().unwrap();
     let client =
@@ -82,14 +84,7 @@ async fn the_program_serves_a_folder_logs_no_secret_and_leaves_when_asked() {
 #[tokio::test]
 async fn it_stays_as_long_as_connections_come() {
     let folder = tempfile::tempdir().unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_mlops-gateway"))
-        .args(["--http=127.0.0.1:0", "--admin=127.0.0.1:0", "--drain-seconds=1", "--routes"])
-        .arg(folder.path())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let (mut child, mut log) = start(program(folder.path()).arg("--drain-seconds=1"));
     let address = line(&mut log, "what", "http").await["address"].as_str().unwrap().to_owned();
     let process = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
     kill_process(process, Signal::TERM).unwrap();
@@ -133,21 +128,9 @@ async fn captures_reach_a_container_with_the_credentials_of_the_environment() {
     let capture = json!({"capture": {"percent": 100, "store": {"azure": store}}});
     let text = document(&[backend.revision("a", 1)], &capture).to_string();
     std::fs::write(folder.path().join("churn.json"), text).unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_mlops-gateway"))
-        .args([
-            "--http=127.0.0.1:0",
-            "--admin=127.0.0.1:0",
-            "--capture-milliseconds=1",
-            "--instance=one",
-            "--routes",
-        ])
-        .arg(folder.path())
-        .env("AZURE_STORAGE_ACCOUNT_KEY", "c2VjcmV0")
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let (_child, mut log) = start(
+        program(folder.path()).arg("--capture-milliseconds=1").env("AZURE_STORAGE_ACCOUNT_KEY", "c2VjcmV0"),
+    );
     let address = line(&mut log, "what", "http").await["address"].as_str().unwrap().parse().unwrap();
     let client =
         hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build_http();

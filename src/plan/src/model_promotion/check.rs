@@ -289,7 +289,18 @@ fn report(pod: &Pod) -> Option<CheckReport> {
     }
     let statuses = status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
     let said = statuses.filter(|it| it.name == CHECKER).find_map(last_word)?;
-    serde_json::from_str(&said).ok()
+    let report: CheckReport = serde_json::from_str(&said).ok()?;
+    match ended.filter(|it| it.exit_code != 0) {
+        // A run that broke off may have left a report of what it did before.
+        Some(ended) if report.outcome == PromotionCheckOutcome::Passed => {
+            let message = format!(
+                "its container ended with exit code {}, although its report is good",
+                ended.exit_code
+            );
+            Some(CheckReport { outcome: PromotionCheckOutcome::Inconclusive, message, ..report })
+        }
+        _ => Some(report),
+    }
 }
 
 fn last_word(status: &ContainerStatus) -> Option<String> {

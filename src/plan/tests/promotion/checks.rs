@@ -161,6 +161,32 @@ fn a_version_that_can_not_be_loaded_fails_the_checks_that_ask_it() {
 }
 
 #[test]
+fn a_container_that_breaks_off_passes_nothing() {
+    let unit = json!({"name": "unit", "type": "Job", "container": {"image": "team.example/tests:1"}});
+    for (exit, reason, said, outcome) in [
+        (0, "Completed", "Passed", PromotionCheckOutcome::Passed),
+        (1, "Error", "Failed", PromotionCheckOutcome::Failed),
+        (2, "Error", "Passed", PromotionCheckOutcome::Inconclusive),
+        (137, "OOMKilled", "Passed", PromotionCheckOutcome::Inconclusive),
+    ] {
+        let mut scene = checked(&json!([unit]));
+        scene.reports("unit", &report(said, ""));
+        let tests = json!([{"name": "tests", "image": "x", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": exit, "reason": reason}}}]);
+        let status = scene.pods.last_mut().unwrap().status.as_mut().unwrap();
+        status.container_statuses = serde_json::from_value(tests).unwrap();
+        scene.settle();
+        let check = scene.stage("churn-v2", "production").checks.into_iter().next().unwrap();
+        assert_eq!(check.outcome, Some(outcome), "{exit} {said}");
+        assert!(
+            outcome != PromotionCheckOutcome::Inconclusive
+                || check.message.contains(&format!("exit code {exit}")),
+            "{check:?}"
+        );
+    }
+}
+
+#[test]
 fn a_job_without_a_report_tells_nothing() {
     let mut scene = checked(&json!([data()]));
     let job = scene.jobs_of("data").pop().unwrap();
