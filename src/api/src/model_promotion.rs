@@ -171,7 +171,7 @@ pub struct ApprovalPolicy {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
     pub required_voters: Vec<String>,
-    /// After how long without enough votes the promotion ends, for example `72h`.
+    /// After how long without enough votes the promotion ends, counted from when the checks have ended, for example `72h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 32), regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
     pub expires_after: Option<String>,

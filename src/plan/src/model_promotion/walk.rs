@@ -300,7 +300,9 @@ impl<'a> Walk<'a> {
         stage: &StageStatus,
         missing: &str,
     ) {
-        let waited = self.since(stage.since.as_ref());
+        // Nobody could vote before the checks had ended.
+        let ended = stage.checks.iter().filter_map(|it| it.finished_at.as_ref());
+        let waited = self.since(stage.since.iter().chain(ended).max_by_key(|it| it.0));
         if let Some(limit) = expires_after.map(hold) {
             if waited >= limit {
                 let message = format!(

@@ -242,6 +242,25 @@ fn people_vote_on_what_the_checks_found() {
 }
 
 #[test]
+fn the_time_for_votes_begins_when_the_checks_have_ended() {
+    let mut scene = scene();
+    let approval = json!({"required": 1, "expiresAfter": "30m"});
+    scene.promote(
+        "churn-v2",
+        "2",
+        &json!([{"name": "production", "checks": [data()], "approval": approval}]),
+    );
+    scene.settle();
+    scene.pass(60);
+    scene.reports("data", &report("Passed", ""));
+    scene.settle();
+    assert_eq!(scene.phase("churn-v2"), PromotionPhase::AwaitingApproval);
+    scene.pass(30);
+    scene.settle();
+    assert_eq!(scene.phase("churn-v2"), PromotionPhase::Expired);
+}
+
+#[test]
 fn who_may_override_lets_the_version_pass_and_everyone_reads_it() {
     let mut scene = scene();
     let stages = json!([{"name": "production", "checks": [data()], "approval": {"required": 2}}]);
