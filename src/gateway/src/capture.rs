@@ -20,15 +20,23 @@ use std::time::Duration;
 use jiff::Timestamp;
 use object_store::azure::MicrosoftAzure;
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
 
 use self::files::Made;
 use self::growing::Spare;
+use crate::config::{Format, Store};
 use crate::drain::stopped;
 use crate::exchange::Exchange;
 use crate::metrics::{Captured, Metrics};
 
-/// The most exchanges of a batch.
-const BATCH: usize = 512;
+/// The most exchanges that become lines of files of this machine at once: so few that a processor still has their bodies
+/// in its cache.
+const LINES: usize = 128;
+/// How long new exchanges gather in the buffer before anybody looks at them: to be woken for each costs as much as a
+/// tenth of its record.
+const GATHER: Duration = Duration::from_millis(2);
+/// The most exchanges of one file that is written whole.
+const WHOLE: usize = 512;
 /// The most bytes of bodies that are made into records at once, which take several times as many.
 const BYTES: usize = 8 * 1024 * 1024;
 
@@ -65,37 +73,33 @@ pub struct Writer {
 impl Writer {
     /// Writes until `stop`, and then what is left.
     pub async fn run(mut self, state: Arc<crate::state::State>, mut stop: watch::Receiver<bool>) {
-        let (mut batch, mut number) = (Vec::with_capacity(BATCH), 0_u64);
-        let (mut stores, mut spare) = (HashMap::new(), Spare::default());
+        let (mut stores, mut spare, mut number) = (HashMap::new(), Spare::default(), 0_u64);
+        let (mut received, mut batches) = (Vec::with_capacity(LINES), [Batch::new(LINES), Batch::new(WHOLE)]);
         let started = Timestamp::now().as_second();
-        loop {
+        let mut is_open = true;
+        while is_open {
+            let due = batches.iter().filter_map(|batch| batch.due).min();
             tokio::select! {
-                received = self.receiver.recv_many(&mut batch, BATCH) => if received == 0 { return },
-                () = stopped(&mut stop) => self.receiver.close(),
+                count = self.receiver.recv_many(&mut received, LINES) => is_open = count > 0,
+                () = stopped(&mut stop), if !self.receiver.is_closed() => self.receiver.close(),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             }
-            if !self.receiver.is_closed() {
-                self.fill(&mut batch, &mut stop).await;
+            if received.len() < LINES && !self.receiver.is_closed() {
+                tokio::time::sleep(GATHER.min(self.linger)).await;
             }
-            while !batch.is_empty() {
-                number += 1;
-                let name = format!("{}-{started}-{number:06}", self.instance);
-                let exchanges = batch.drain(..within(&batch)).collect();
-                spare = self.write(&state.metrics, exchanges, name, &mut stores, spare).await;
+            let due = Instant::now() + self.linger;
+            for exchange in received.drain(..) {
+                let [lines, whole] = &mut batches;
+                if grows(&exchange) { lines } else { whole }.push(exchange, due);
             }
-            if self.receiver.is_closed() && self.receiver.is_empty() {
-                return;
-            }
-        }
-    }
-
-    /// Waits a while for more, so that a batch is worth its writing.
-    async fn fill(&mut self, batch: &mut Vec<Arc<Exchange>>, stop: &mut watch::Receiver<bool>) {
-        let until = tokio::time::Instant::now() + self.linger;
-        while batch.len() < BATCH {
-            let more = self.receiver.recv_many(batch, BATCH);
-            tokio::select! {
-                more = tokio::time::timeout_at(until, more) => if matches!(more, Err(_) | Ok(0)) { return },
-                () = stopped(stop) => return,
+            for batch in &mut batches {
+                let mut exchanges = if is_open { batch.take() } else { batch.take_all() };
+                while !exchanges.is_empty() {
+                    number += 1;
+                    let name = format!("{}-{started}-{number:06}", self.instance);
+                    let now = exchanges.drain(..within(&exchanges)).collect();
+                    spare = self.write(&state.metrics, now, name, &mut stores, spare).await;
+                }
             }
         }
     }
@@ -158,6 +162,44 @@ impl Writer {
         };
         metrics.captured(endpoint, counted, records);
     }
+}
+
+/// Exchanges that wait for more, so that they are worth their writing.
+struct Batch {
+    exchanges: Vec<Arc<Exchange>>,
+    most: usize,
+    /// When the first of them has waited long enough.
+    due: Option<Instant>,
+}
+
+impl Batch {
+    fn new(most: usize) -> Self {
+        Self { exchanges: Vec::with_capacity(most), most, due: None }
+    }
+
+    fn push(&mut self, exchange: Arc<Exchange>, due: Instant) {
+        self.exchanges.push(exchange);
+        self.due.get_or_insert(due);
+    }
+
+    /// The exchanges, if there are enough of them or they have waited long enough.
+    fn take(&mut self) -> Vec<Arc<Exchange>> {
+        let is_due = self.due.is_some_and(|due| due <= Instant::now());
+        if is_due || self.exchanges.len() >= self.most { self.take_all() } else { Vec::new() }
+    }
+
+    fn take_all(&mut self) -> Vec<Arc<Exchange>> {
+        self.due = None;
+        std::mem::replace(&mut self.exchanges, Vec::with_capacity(self.most))
+    }
+}
+
+/// Whether an exchange becomes lines of a file of this machine.
+fn grows(exchange: &Exchange) -> bool {
+    let capture = exchange.asked.endpoint.route.capture.as_ref();
+    capture.is_some_and(|capture| {
+        matches!(capture.store, Store::Folder(_)) && capture.format == Format::JsonLines
+    })
 }
 
 /// How many of the first exchanges are made into records at once: at least one.

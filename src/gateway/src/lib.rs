@@ -8,15 +8,14 @@
 //!
 //! What a request costs, with a key checked, a split, and a kilobyte answered, by `valgrind --tool=callgrind` over
 //! 4,000 requests on 32 connections: 55,000 instructions outside the kernel, haproxy 35,400; 76,800 with the access
-//! log. Both make four system calls for a request, beside a wait for each batch of them. A mirror of 20 % adds 30,400
-//! instructions, a capture of everything as lines 54,000, most of them where nobody waits.
+//! log. Both make four system calls for a request, beside a wait for each batch of them.
 //!
-//! `cargo xtask bench gateway`, on two virtual processors of an EPYC with nothing else running, found 0.82 to 0.88 of
-//! haproxy's requests for a second of the processor in three runs (medians of 9 to 11 rounds), and 0.80 to 0.87 of
-//! nginx's; at half load, the 99th percentile of a tenth of a second was 0.24 ms above that without a proxy. A mirror of
-//! 20 % took 15 % more of the processor, and a capture of everything 48 % more. 10,000 endpoints took 42 MiB, and a change
-//! of one was live within 50 ms. The machine itself stalls for milliseconds when both processors are busy, which is what
-//! the latest answers of every proxy there show.
+//! `cargo xtask bench gateway`, on two virtual processors of an EPYC with nothing else running, found 0.81 to 0.85 of
+//! haproxy's requests for a second of the processor in three runs (medians of 11 rounds), and as many of nginx's; at
+//! half load, the 99th percentile of a tenth of a second was 0.2 to 0.3 ms above that without a proxy. A mirror of 20 %
+//! took 13 to 16 % more of the processor, and a capture of everything 25 % more, a third of it the writing of files.
+//! 10,000 endpoints took 58 MiB, and a change of one was live within 50 ms. The machine itself stalls for milliseconds
+//! when both processors are busy, which is what the latest answers of every proxy there show.
 //!
 //! Invariant: nothing beside the caller's own request and its revision's answer is waited for: mirrors, captures and
 //! logs are bounded, dropped when they must be, and counted.

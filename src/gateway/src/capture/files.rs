@@ -206,7 +206,7 @@ impl<'b> Batch<'b> {
                 Format::JsonLines => {
                     let form = Form::new(exchange, direction);
                     if is_here {
-                        Content::Growing { form, lines: Growing::new(path, self.spare.take()) }
+                        Content::Growing { form, lines: Growing::new(path, self.spare) }
                     } else {
                         Content::Lines { form, text: String::new(), records: 0 }
                     }

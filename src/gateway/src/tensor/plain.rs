@@ -35,10 +35,12 @@ struct Reader<'b> {
 impl<'b> Reader<'b> {
     /// The next byte that is no space.
     fn peek(&mut self) -> Option<u8> {
-        let is_space = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
-        let spaces = self.rest()?.iter().take_while(|byte| is_space(byte)).count();
-        self.at += spaces;
-        self.rest()?.first().copied()
+        loop {
+            match *self.text.as_bytes().get(self.at)? {
+                b' ' | b'\n' | b'\r' | b'\t' => self.at += 1,
+                byte => return Some(byte),
+            }
+        }
     }
 
     fn rest(&self) -> Option<&'b [u8]> {
