@@ -6,5 +6,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    gateway::run(std::env::args_os())
+    gateway::run(std::env::args_os().collect())
 }

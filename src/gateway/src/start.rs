@@ -20,7 +20,7 @@ use crate::traces::Traces;
 use crate::{admin, connections};
 
 /// Runs the program with its arguments.
-pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn run(arguments: Vec<OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {

@@ -49,8 +49,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let programs = step("build the programs and their tests", build)?;
     let library = python::onnxruntime_library()?;
+    let of = |part: Part| programs.iter().filter(|program| program.part() == part).collect::<Vec<_>>();
     let run = |part: Part, environment: &[(&str, &Path)]| -> anyhow::Result<()> {
-        let programs: Vec<_> = programs.iter().filter(|program| program.part() == part).collect();
+        let programs = of(part);
         ensure!(!programs.is_empty(), "no test program belongs to this part");
         programs.into_iter().try_for_each(|program| program.run(environment))
     };
@@ -58,13 +59,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         tools::ensure_only(&[tools::Module::Helm])?;
         azurite::ensure()?;
         python::environment("statistics")?;
-        let units: Vec<_> = programs.iter().filter(|program| program.part() == Part::Unit).collect();
-        step("unit and property tests", || side_by_side(&units, &[("ORT_DYLIB_PATH", &library)]))?;
+        let units = of(Part::Unit);
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let tests = || side_by_side(&units, processors, &[("ORT_DYLIB_PATH", &library)]);
+        step("unit and property tests", tests)?;
     }
     if wanted(Part::ControlPlane) {
         tools::ensure_only(&[tools::Module::Kubernetes, tools::Module::Etcd, tools::Module::AzureClients])?;
         tools::gateway_api::ensure()?;
-        step("tests on a real API server", || run(Part::ControlPlane, &[]))?;
+        // Each has a control plane of its own and waits for most of its time.
+        let all = of(Part::ControlPlane);
+        step("tests on a real API server", || side_by_side(&all, all.len(), &[]))?;
     }
     if wanted(Part::Azure) {
         let tests = |environment: &[(&str, &Path)]| run(Part::Azure, environment);
@@ -117,8 +122,12 @@ impl TestProgram {
     }
 }
 
-/// Runs programs as many at once as there are processors; those that are left when one fails don't run.
-fn side_by_side(programs: &[&TestProgram], environment: &[(&str, &Path)]) -> anyhow::Result<()> {
+/// Runs so many programs at once; those that are left when one fails don't run.
+fn side_by_side(
+    programs: &[&TestProgram],
+    workers: usize,
+    environment: &[(&str, &Path)],
+) -> anyhow::Result<()> {
     ensure!(!programs.is_empty(), "no test program belongs to this part");
     let mut waiting = programs.to_vec();
     // By far the longest begins first, so that it does not run alone in the end.
@@ -135,7 +144,6 @@ fn side_by_side(programs: &[&TestProgram], environment: &[(&str, &Path)]) -> any
             }
         }
     };
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(work);

@@ -288,7 +288,7 @@ fn world(first: Endpoint, story: &[Happening]) -> World {
 }
 
 proptest! {
-    #![proptest_config(config(400))]
+    #![proptest_config(config(200))]
 
     #[test]
     fn every_story_ends_with_nothing_left_to_do(first in endpoints(), story in prop::collection::vec(happenings(), 0..14)) {

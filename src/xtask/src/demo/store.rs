@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use k8s_openapi::ByteString;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use super::kubectl::{apply, kubectl};
@@ -64,8 +65,8 @@ fn write_image() -> anyhow::Result<PathBuf> {
 }
 
 pub(super) fn objects(files: &BTreeMap<String, Vec<u8>>) -> Vec<Value> {
-    let data: BTreeMap<&String, ByteString> =
-        files.iter().map(|(name, bytes)| (name, ByteString(bytes.clone()))).collect();
+    let data: BTreeMap<&String, String> =
+        files.iter().map(|(name, bytes)| (name, BASE64_STANDARD.encode(bytes))).collect();
     let metadata = json!({"name": NAME, "labels": {"app.kubernetes.io/name": NAME}});
     let container = json!({
         "name": "files",
