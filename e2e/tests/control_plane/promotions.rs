@@ -1,9 +1,14 @@
 //! Promotions on a real API server: who may vote, which votes count, and Endpoints that follow a stage.
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, ensure};
+use api::DecisionRecord;
+use api::decision_record::Decision;
 use e2e::context::{CONVERGES, JSON, MERGE, ask, conditions, manifest, message};
 
 use e2e::{Context, Mode, Operator, until};
 use kube::Client;
+use plan::decision::{Anchor, audit};
 use serde_json::{Value, json};
 
 /// A Model that is known to this cluster alone, with the versions 1 to 3.
@@ -290,5 +295,39 @@ pub(crate) async fn endpoints_follow_a_stage_and_a_failure_takes_it_back(
     for reason in ["Releasing", "Soaking", "ApprovalRequired", "Succeeded", "StageFailed"] {
         ensure!(events.iter().any(|event| event.contains(&format!("\"{reason}\""))), "{reason}: {events:?}");
     }
+    is_on_record(context, &paul).await
+}
+
+/// Every decision about the three versions is on record once, whatever was killed meanwhile, and nobody takes one back.
+async fn is_on_record(context: &Context, paul: &Person) -> anyhow::Result<()> {
+    let entries = context.own("decisionrecords", "");
+    let records = until("18 entries of the log", CONVERGES, async || {
+        let list = context.get(&entries).await?.context("no list")?;
+        let records: Vec<DecisionRecord> = serde_json::from_value(list["items"].clone())?;
+        let model = context.get(&context.own("models", "churn")).await?.unwrap_or_default();
+        let log = &model["status"]["decisions"];
+        let anchor = Anchor {
+            count: log["count"].as_i64().unwrap_or_default(),
+            head: log["head"].as_str().unwrap_or_default().to_owned(),
+        };
+        let uid = model["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+        let found = audit(&records, &BTreeMap::from([(uid, vec![anchor])]));
+        let is_whole =
+            matches!(&found[..], [log] if log.count == 18 && log.is_anchored && log.problems.is_empty());
+        Ok(if is_whole && records.len() == 18 { Ok(records) } else { Err(format!("{found:?}")) })
+    })
+    .await?;
+    let of_paul =
+        records.iter().filter(|it| it.spec.decision == Decision::Released && it.spec.who == paul.name);
+    ensure!(of_paul.count() == 3, "Paul let three versions go to production: {records:?}");
+    let first = records.first().context("no entry")?;
+    let one = context.own("decisionrecords", first.metadata.name.as_deref().unwrap_or_default());
+    let forged = manifest("DecisionRecord", "churn-forged-000019", &serde_json::to_value(&first.spec)?);
+    paul.is_refused("POST", &entries, JSON, &forged, "cannot create resource \"decisionrecords\"").await?;
+    // Not even an administrator changes or deletes one.
+    let changed = context.ask("PATCH", &one, MERGE, &json!({"spec": {"why": "because"}})).await?;
+    ensure!(changed.0 == 422 && changed.1.to_string().contains("can't be changed"), "{changed:?}");
+    let deleted = context.ask("DELETE", &one, JSON, &Value::Null).await?;
+    ensure!(deleted.0 == 403 && deleted.1.to_string().contains("it would be missing"), "{deleted:?}");
     Ok(())
 }

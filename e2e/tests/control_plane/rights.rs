@@ -195,7 +195,28 @@ async fn promotion(context: &Context) -> anyhow::Result<()> {
     });
     context.make("Approval", "approvals", "churn", &vote).await?;
     context.object_says(&context.own("approvals", "churn"), "Ready=False/Void").await?;
+    log_is_taken_up(context).await?;
     checked(context).await
+}
+
+/// Entries of the log that no status knows of, as after a crash, are taken up as they are.
+async fn log_is_taken_up(context: &Context) -> anyhow::Result<()> {
+    let path = context.own("models", "churn");
+    let log = || async {
+        until("three entries of the log", PATIENCE, async || {
+            let model = context.get(&path).await?.unwrap_or_default();
+            let log = model["status"]["decisions"].clone();
+            Ok(if log["count"] == 3 { Ok(log) } else { Err(log.to_string()) })
+        })
+        .await
+    };
+    let before = log().await?;
+    context.merge(&format!("{path}/status"), &json!({"status": {"decisions": null}})).await?;
+    let after = log().await?;
+    ensure!(before == after, "{before} {after}");
+    let entries = context.get(&context.own("decisionrecords", "")).await?.unwrap_or_default();
+    ensure!(entries["items"].as_array().is_some_and(|it| it.len() == 3), "{entries}");
+    Ok(())
 }
 
 /// A promotion whose check has a Job, which goes when somebody ends the promotion.

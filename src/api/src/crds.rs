@@ -13,6 +13,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         crate::Approval::crd(),
         crate::Compute::crd(),
         crate::DataAsset::crd(),
+        crate::DecisionRecord::crd(),
         crate::Endpoint::crd(),
         crate::MLWorkspace::crd(),
         crate::Model::crd(),

@@ -101,6 +101,37 @@ pub struct ModelStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub stages: Vec<ModelStage>,
+    /// Where the log of what was decided about its versions stands. The entries are DecisionRecords.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decisions: Option<DecisionLog>,
+}
+
+/// Where a log of decisions stands.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct DecisionLog {
+    /// How many entries it has.
+    pub count: i64,
+    /// The digest of the last one. Kept elsewhere, it proves later that nothing before it was changed or removed.
+    #[schemars(length(max = 71))]
+    pub head: String,
+    /// How many decisions of each promotion that still exists are in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4096), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["uid"]))]
+    pub promotions: Vec<LoggedPromotion>,
+}
+
+/// How much of a promotion is in the log.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct LoggedPromotion {
+    /// The identity of the promotion.
+    #[schemars(length(max = 64))]
+    pub uid: String,
+    /// How many of its decisions.
+    pub count: i32,
 }
 
 /// The version that a stage runs.

@@ -206,6 +206,9 @@ pub struct ModelPromotionStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub stages: Vec<StageStatus>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Time>,
     /// The last word of a person that was obeyed or refused: the value of the annotation
     /// `mlops-operator.dev/promotion-action`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

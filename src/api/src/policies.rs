@@ -45,6 +45,12 @@ const WITHDRAWALS: [Rule; 1] = [Rule {
     sentence: "'only ' + oldObject.spec.approver + ' may withdraw this vote'",
 }];
 
+/// Who clears the log of decisions away: nobody but what removes a whole namespace.
+const CLEARINGS: [Rule; 1] = [Rule {
+    expression: "request.userInfo.username == 'system:serviceaccount:kube-system:namespace-controller'",
+    sentence: "'an entry of the log of decisions is not deleted: it would be missing, and kubectl mlops audit verify would say so'",
+}];
+
 /// Who asks for a promotion.
 const REQUESTS: [Rule; 1] = [Rule {
     expression: "object.spec.requester == request.userInfo.username",
@@ -57,6 +63,7 @@ pub fn policies() -> Vec<Policy> {
         policy("votes", "approvals", "CREATE", &VOTES),
         policy("withdrawals", "approvals", "DELETE", &WITHDRAWALS),
         policy("promotions", "modelpromotions", "CREATE", &REQUESTS),
+        policy("decisions", "decisionrecords", "DELETE", &CLEARINGS),
     ]
 }
 

@@ -38,12 +38,21 @@ keys to whoever may read them.";
 
 const VOTE_EXIT_CODES: &str = "\
 Exit codes:
-  0  ok: the vote is written; `kubectl get approvals` says whether it counts
+  0  ok: it is written; `kubectl get approvals` says whether a vote counts
   1  the answer was not yes
   2  wrong usage
   3  error: the cluster can't be reached, refuses the vote, or nothing waits for votes
 
-It writes one Approval, in your own name and about the evidence that it shows.";
+It writes one Approval or one ModelPromotion, in your own name and about what it shows.";
+
+const AUDIT_EXIT_CODES: &str = "\
+Exit codes:
+  0  no entry was changed or removed
+  1  an entry was changed or removed
+  2  wrong usage
+  3  error: the cluster can't be reached, or the file can't be read
+
+It reads and never writes.";
 
 const PLAN_EXIT_CODES: &str = "\
 Exit codes:
@@ -111,6 +120,9 @@ pub(crate) enum Verb {
     /// changes, or somebody says `kubectl mlops rollout retry NAME`.
     #[command(after_help = ROLLOUT_EXIT_CODES)]
     Rollback(RollbackOptions),
+    /// Ask for the promotion of a version, through the stages of an earlier promotion of the model.
+    #[command(after_help = VOTE_EXIT_CODES)]
+    Promote(PromoteOptions),
     /// Show a promotion: its parts, what they change, its stages, what its checks found, its votes, and who can vote; or
     /// run its checks again, or end it.
     #[command(after_help = EXIT_CODES)]
@@ -128,6 +140,12 @@ pub(crate) enum Verb {
     /// Let a stage go on without one of its checks. It needs the verb override, and everyone reads who did it and why.
     #[command(after_help = VOTE_EXIT_CODES)]
     Skip(SkipOptions),
+    /// Show what was decided about a model: who, when, about which version, and why.
+    #[command(after_help = EXIT_CODES)]
+    History(HistoryOptions),
+    /// Check the log of decisions, or write it to a file.
+    #[command(subcommand)]
+    Audit(AuditVerb),
     /// Replace a key that opens an endpoint of this cluster.
     #[command(subcommand)]
     Keys(KeysVerb),
@@ -185,6 +203,63 @@ pub(crate) enum RolloutVerb {
     /// Give the new revision all requests, without further steps.
     #[command(after_help = ROLLOUT_EXIT_CODES)]
     Promote(Named),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditVerb {
+    /// Check that no entry was changed or removed, on the cluster or in a file.
+    ///
+    /// On the cluster, the Models' statuses say where each log must end. Whoever can write those can also hide that: keep
+    /// the digest that this verb prints, and give it as --head later.
+    #[command(after_help = AUDIT_EXIT_CODES)]
+    Verify(VerifyOptions),
+    /// Write all entries, a line of JSON each.
+    #[command(after_help = EXIT_CODES)]
+    Export(ExportLogOptions),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VerifyOptions {
+    /// A file that `audit export` has written; the cluster is not asked.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// A digest that some entry had when it was kept; may be given several times.
+    #[arg(long = "head", value_name = "DIGEST")]
+    pub(crate) heads: Vec<String>,
+    /// All namespaces.
+    #[arg(short = 'A', long)]
+    pub(crate) all_namespaces: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExportLogOptions {
+    /// All namespaces.
+    #[arg(short = 'A', long)]
+    pub(crate) all_namespaces: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PromoteOptions {
+    /// The Model.
+    pub(crate) model: String,
+    /// The version, one that the Model lists.
+    pub(crate) version: String,
+    /// The ModelPromotion whose stages it takes; without it, the newest of the model.
+    #[arg(long, value_name = "PROMOTION")]
+    pub(crate) like: Option<String>,
+    /// The name of the new ModelPromotion; without it, one is made up.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct HistoryOptions {
+    /// The Model.
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: String,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,13 +1,14 @@
-//! The kubectl plugin: `status`, `rollout`, `rollback`, `promotion`, `approve`, `reject`, `keys`, `check`, `explain`, `plan`
-//! and `import`.
+//! The kubectl plugin: `status`, `rollout`, `rollback`, `promote`, `promotion`, `approve`, `reject`, `history`, `audit`, `keys`, `check`,
+//! `explain`, `plan` and `import`.
 //!
 //! Each verb gathers plain facts, makes a report of them with pure functions, and renders it as text, JSON or YAML.
 //!
 //! Invariant: it writes two annotations of an Endpoint, by which a person steers its rollout and asks for a new key, and
-//! Approvals in the user's own name, and nothing else; beyond that it asks the API server what the user may do. Of Azure it has only what [`azure::Reads`] offers, which can't
+//! ModelPromotions and Approvals in the user's own name, and nothing else; beyond that it asks the API server what the user may do. Of Azure it has only what [`azure::Reads`] offers, which can't
 //! write.
 
 mod arguments;
+mod audit;
 mod azure;
 mod check;
 mod connect;
@@ -71,11 +72,14 @@ fn start(arguments: &Arguments) -> Result<Outcome, Failure> {
             Verb::Status(options) => status::run(global, options, style).await,
             Verb::Rollout(options) => Box::pin(rollout::run(global, options, style)).await,
             Verb::Rollback(options) => Box::pin(rollout::roll_back(global, options)).await,
+            Verb::Promote(options) => Box::pin(promotion::promote(global, options, style)).await,
             Verb::Promotion(options) => promotion::run(global, options, style).await,
             Verb::Approve(options) => Box::pin(promotion::approve(global, options, style)).await,
             Verb::Reject(options) => Box::pin(promotion::reject(global, options, style)).await,
             Verb::Override(options) => Box::pin(promotion::go_beyond(global, options, style)).await,
             Verb::Skip(options) => Box::pin(promotion::skip(global, options, style)).await,
+            Verb::History(options) => audit::history(global, options).await,
+            Verb::Audit(verb) => audit::run(global, verb, style).await,
             Verb::Keys(KeysVerb::Regenerate(options)) => Box::pin(keys::regenerate(global, options)).await,
             Verb::Check(options) => check::run(global, options, style).await,
             Verb::Explain(options) => explain::run(global, options, style).await,

@@ -17,6 +17,7 @@ pub(crate) enum Kind {
     Approval,
     Compute,
     DataAsset,
+    DecisionRecord,
     Endpoint,
     MLWorkspace,
     Model,
@@ -36,10 +37,11 @@ pub(crate) struct Selection {
 }
 
 /// The table of kinds: the name, the plural, and the short names.
-const TABLE: [(Kind, &str, &str, &[&str]); 9] = [
+const TABLE: [(Kind, &str, &str, &[&str]); 10] = [
     (Kind::Approval, "Approval", "approvals", &["appr"]),
     (Kind::Compute, "Compute", "computes", &["mlc"]),
     (Kind::DataAsset, "DataAsset", "dataassets", &["mlda"]),
+    (Kind::DecisionRecord, "DecisionRecord", "decisionrecords", &["decision"]),
     (Kind::Endpoint, "Endpoint", "endpoints", &["ep", "mlep"]),
     (Kind::MLWorkspace, "MLWorkspace", "mlworkspaces", &["mlw"]),
     (Kind::Model, "Model", "models", &["mlm"]),

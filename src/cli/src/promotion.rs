@@ -1,5 +1,6 @@
-//! `promotion`, `approve`, `reject`, `override` and `skip`: everything that is promoted, in front of the people who decide.
+//! `promote`, `promotion`, `approve`, `reject`, `override` and `skip`: everything that is promoted, in front of the people who decide.
 mod report;
+mod request;
 mod vote;
 
 use api::meta::PROMOTION_ACTION_ANNOTATION;
@@ -13,6 +14,7 @@ use crate::objects;
 use crate::output::{self, Style};
 
 use self::report::Report;
+pub(crate) use self::request::promote;
 pub(crate) use self::vote::{approve, go_beyond, reject, skip};
 use crate::word::{self, Word};
 

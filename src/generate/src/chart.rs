@@ -81,10 +81,10 @@ fn crds_annotation(kinds: &[Kind]) -> String {
     })
 }
 
-/// One sample of each kind: the file that bears its name.
+/// One sample of each kind that people write: the file that bears its name.
 fn examples_annotation(kinds: &[Kind], samples: &[Output]) -> anyhow::Result<String> {
     let mut text = "  artifacthub.io/crdsExamples: |\n".to_owned();
-    for kind in kinds {
+    for kind in kinds.iter().filter(|kind| kind.is_wanted()) {
         let file = format!("{}.yaml", kind.name.to_lowercase());
         let sample = samples.iter().find(|sample| sample.path.ends_with(&file));
         let sample = sample.with_context(|| format!("config/samples has no {file} for {}", kind.name))?;

@@ -28,6 +28,11 @@ impl Kind {
         &self.version()["schema"]["openAPIV3Schema"]
     }
 
+    /// Whether people write it: what has no status is written by the operator alone.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.version()["subresources"].get("status").is_some()
+    }
+
     /// Whether it has a scale subresource.
     pub(super) fn has_scale(&self) -> bool {
         self.version()["subresources"].get("scale").is_some()

@@ -199,7 +199,10 @@ fn define(name: &str, rules: &str) -> String {
 fn approver_rules() -> String {
     let resources = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
     [
-        rule(&resources(&["modelpromotions", "models", "approvals"]), &["get", "list", "watch"]),
+        rule(
+            &resources(&["modelpromotions", "models", "approvals", "decisionrecords"]),
+            &["get", "list", "watch"],
+        ),
         rule(&resources(&["modelpromotions"]), &["approve"]),
         rule(&resources(&["approvals"]), &["create", "delete"]),
     ]
@@ -226,14 +229,16 @@ fn operator_rules(rights: &[Right]) -> String {
 fn read_resources(kinds: &[Kind]) -> Vec<String> {
     let names = kinds.iter().flat_map(|kind| {
         let scale = kind.has_scale().then(|| format!("{}/scale", kind.plural));
-        [Some(kind.plural.clone()), Some(format!("{}/status", kind.plural)), scale]
+        let status = kind.is_wanted().then(|| format!("{}/status", kind.plural));
+        [Some(kind.plural.clone()), status, scale]
     });
     names.flatten().collect()
 }
 
 /// What the owners of a namespace may do; the status stays the operator's.
 fn edit_rules(kinds: &[Kind]) -> String {
-    let whole: Vec<String> = kinds.iter().map(|kind| kind.plural.clone()).collect();
+    let whole = kinds.iter().filter(|kind| kind.is_wanted()).map(|kind| kind.plural.clone());
+    let whole: Vec<String> = whole.collect();
     let scales: Vec<String> =
         kinds.iter().filter(|kind| kind.has_scale()).map(|kind| format!("{}/scale", kind.plural)).collect();
     rule(&whole, &["create", "delete", "deletecollection", "patch", "update"])

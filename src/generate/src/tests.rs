@@ -90,7 +90,7 @@ fn assert_contains(whole: &Value, part: &Value, path: &Path) {
 #[test]
 fn every_kind_has_a_sample_with_comments() {
     let samples = samples::outputs(&repository(), &kinds()).unwrap();
-    for kind in kinds() {
+    for kind in kinds().iter().filter(|kind| kind.is_wanted()) {
         let file = format!("{}.yaml", kind.name.to_lowercase());
         let sample = samples.iter().find(|sample| sample.path.ends_with(&file)).unwrap();
         assert!(sample.contents.lines().any(|line| line.starts_with("  # ")), "{}", sample.contents);

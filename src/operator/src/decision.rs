@@ -1,6 +1,7 @@
 //! What was decided about one object, whatever its kind.
 use std::time::Duration;
 
+use api::DecisionRecordSpec;
 use api::azure::AzureStatus;
 use arm::Operation;
 use arm_client::Session;
@@ -72,6 +73,12 @@ impl Decision {
             plan::azure::performed(&mut status, step, operation);
             *place = json!(status);
         }
+    }
+
+    /// Notes that the log has one more entry.
+    pub(crate) fn recorded(&mut self, entry: &DecisionRecordSpec) {
+        let log = serde_json::from_value(self.status["decisions"].take()).ok().flatten();
+        self.status["decisions"] = json!(plan::decision::advanced(log, entry));
     }
 
     /// Looks again when an operation that a step has started is to be polled.

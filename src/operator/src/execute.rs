@@ -4,8 +4,11 @@
 use std::time::Duration;
 
 use api::azure::FINALIZER;
+use api::{DecisionRecord, DecisionRecordSpec};
 use arm::{Operation, ResourceId, Seen};
-use kube::api::{ApiResource, DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
+use kube::api::{
+    ApiResource, DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
+};
 use kube::{Api, Client};
 use plan::failure::{Class, Failure};
 use plan::{Apply, Delete, FieldManager, Step};
@@ -34,6 +37,8 @@ pub(crate) enum Done {
     Resource(ResourceId, Seen),
     /// An operation in Azure has begun.
     Started(Operation),
+    /// An entry of the log is there: the one that was wanted, or one from before a crash in its place.
+    Recorded(Box<DecisionRecordSpec>),
     /// The object itself may be gone.
     Gone,
 }
@@ -43,7 +48,7 @@ impl Done {
     pub(crate) fn operation(&self) -> Option<&Operation> {
         match self {
             Self::Started(operation) => Some(operation),
-            Self::Written | Self::Resource(..) | Self::Gone => None,
+            Self::Written | Self::Resource(..) | Self::Recorded(_) | Self::Gone => None,
         }
     }
 }
@@ -69,6 +74,7 @@ impl Executor {
             Step::Delete(delete) => self.delete(delete).await.map(|()| Done::Written),
             Step::Finalizer(present) => self.finalizer(kind, decision, *present).await,
             Step::WriteKeys(write) => keys::write(self, write).await,
+            Step::Record(record) => self.record(record).await,
             Step::ArmPut(_) | Step::ArmPatch(_) | Step::ArmDelete(_) | Step::Export(_) => {
                 azure::execute(self, kind, decision, step).await
             }
@@ -131,6 +137,32 @@ impl Executor {
             self.store.apply(Source::Child(step.kind), Sight::from(written));
         }
         Ok(())
+    }
+
+    /// Adds an entry to the log, unless it was added before a crash.
+    async fn record(&self, record: &DecisionRecord) -> Result<Done, Failure> {
+        let (namespace, name) = (
+            record.metadata.namespace.as_deref().unwrap_or_default(),
+            record.metadata.name.as_deref().unwrap_or_default(),
+        );
+        let what = format!("create DecisionRecord {namespace}/{name}");
+        let api: Api<DecisionRecord> = Api::namespaced(self.client.clone(), namespace);
+        let parameters =
+            PostParams { field_manager: Some(api::meta::MANAGER.to_owned()), ..PostParams::default() };
+        match self.call_kube(&what, api.create(&parameters, record)).await? {
+            Ok(_) => return Ok(Done::Recorded(Box::new(record.spec.clone()))),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+            Err(error) => return Err(classify(&what, &error)),
+        }
+        let found = self.call(&what, api.get(name)).await?;
+        if plan::decision::follows(&found.spec, &record.spec) {
+            return Ok(Done::Recorded(Box::new(found.spec)));
+        }
+        let message = format!(
+            "DecisionRecord {name} is there already and does not follow the log: somebody else has written it. No stage \
+             gets another version until it is gone; `kubectl mlops audit verify` says more"
+        );
+        Err(Failure { class: Class::Conflict, message })
     }
 
     /// Looks for an object of the same name that an apply would take over without a conflict.

@@ -115,6 +115,7 @@ impl Metrics {
             Step::ArmDelete(_) => "arm_delete",
             Step::Export(_) => "export",
             Step::WriteKeys(_) => "write_keys",
+            Step::Record(_) => "record",
         };
         self.0.steps.with_label_values(&[controller, step, if done { "done" } else { "failed" }]).inc();
     }

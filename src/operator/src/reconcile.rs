@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
-use plan::Next;
 use plan::failure::{Class, Failure};
+use plan::{Next, Step};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -292,6 +292,14 @@ impl Loop {
                         Done::Started(operation) => {
                             executed.started = true;
                             decision.started(&operation, Timestamp::now());
+                        }
+                        Done::Recorded(entry) => {
+                            let is_wanted = matches!(step, Step::Record(wanted) if wanted.spec == *entry);
+                            decision.recorded(&entry);
+                            if !is_wanted {
+                                // What comes behind it is to be decided anew.
+                                break;
+                            }
                         }
                         Done::Gone => executed.gone = true,
                     }

@@ -12,6 +12,7 @@ pub mod child;
 mod compute;
 pub mod condition;
 mod data_asset;
+pub mod decision;
 pub mod digest;
 pub mod endpoint;
 pub mod failure;

@@ -16,6 +16,7 @@ use api::model_promotion::{PromotionPhase, StageStatus, Supersession};
 use api::{Approval, Endpoint, Model, ModelPromotion, ModelPromotionStatus, Reason};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 pub use self::bundle::bundle;
 pub use self::votes::plan as plan_approval;
@@ -87,11 +88,19 @@ pub fn plan(world: &World) -> Plan<ModelPromotionStatus> {
         walk.events.extend(condition::transition(&old.conditions, &statements, "Promotion"));
         walk.status.conditions = condition::merge(&old.conditions, &statements, generation, world.now);
         walk.status.observed_generation = generation;
+        if walk.status.phase.is_over() {
+            walk.status.ended_at = Some(Time(second(world.now)));
+        }
     }
     if walk.status.phase.is_over() {
         walk.steps = check::left_over(world);
     }
     Plan { steps: walk.steps, status: walk.status, events: walk.events, next: walk.next }
+}
+
+/// A time as the API server keeps it, to the second.
+fn second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 fn statements(status: &ModelPromotionStatus, reason: Reason, message: &str) -> Vec<Statement> {

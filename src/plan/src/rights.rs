@@ -37,6 +37,7 @@ pub fn rights() -> Vec<Right> {
         own("approvals", &["list", "watch"], "to count votes"),
         own("approvals/status", &["patch"], "to report"),
         own("servingruntimes/status", &["patch"], "to report"),
+        own("decisionrecords", &["create", "get"], "to keep the log of decisions"),
     ];
     for (plural, status) in AZURE_KINDS {
         rights.push(own(

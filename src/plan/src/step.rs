@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use api::Reason;
+use api::{DecisionRecord, Reason};
 use arm::{Difference, ResourceId};
 use serde_json::Value;
 
@@ -43,6 +43,8 @@ pub enum Step {
     Export(ExportStep),
     /// Write keys of an Endpoint into its Secret.
     WriteKeys(WriteKeys),
+    /// Add an entry to the log of decisions.
+    Record(Box<DecisionRecord>),
 }
 
 /// A PUT of a resource in Azure.
@@ -183,15 +185,18 @@ impl Step {
             Self::ArmPut(put) => Some(&put.id),
             Self::ArmPatch(patch) => Some(&patch.id),
             Self::ArmDelete(delete) => Some(&delete.id),
-            Self::Apply(_) | Self::Delete(_) | Self::Finalizer(_) | Self::Export(_) | Self::WriteKeys(_) => {
-                None
-            }
+            Self::Apply(_)
+            | Self::Delete(_)
+            | Self::Finalizer(_)
+            | Self::Export(_)
+            | Self::WriteKeys(_)
+            | Self::Record(_) => None,
         }
     }
 
     /// Whether the next plan sees the effect of this step without waiting for anything.
     pub fn is_seen_at_once(&self) -> bool {
-        !matches!(self, Self::Apply(_) | Self::Delete(_))
+        !matches!(self, Self::Apply(_) | Self::Delete(_) | Self::Record(_))
     }
 }
 
@@ -224,6 +229,11 @@ impl fmt::Display for Step {
             }
             Self::ArmPatch(patch) => write!(formatter, "update (PATCH) {}: {}", patch.id, patch.why),
             Self::ArmDelete(delete) => write!(formatter, "delete (DELETE) {}: {}", delete.id, delete.why),
+            Self::Record(record) => {
+                let spec = &record.spec;
+                let name = record.metadata.name.as_deref().unwrap_or_default();
+                write!(formatter, "create DecisionRecord {name}: {:?} by {}", spec.decision, spec.promotion)
+            }
             Self::WriteKeys(keys) => {
                 let verb = if keys.create { "create" } else { "patch" };
                 write!(formatter, "{verb} Secret {}/{}: {}", keys.namespace, keys.name, keys.why)

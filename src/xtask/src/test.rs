@@ -13,6 +13,10 @@ use crate::cluster::Cluster;
 use crate::progress::step;
 use crate::{azure, azurite, cluster, demo, generate, lint, python, readme, shell, tidy, tools};
 
+/// The programs that take longest.
+const LONGEST: [&str; 6] =
+    ["control_plane", "azure_resources", "reliability", "endpoint", "packages", "server"];
+
 /// Which part to run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub enum Part {
@@ -55,21 +59,24 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ensure!(!programs.is_empty(), "no test program belongs to this part");
         programs.into_iter().try_for_each(|program| program.run(environment))
     };
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let (mut together, mut workers) = (Vec::new(), processors);
     if wanted(Part::Unit) {
         tools::ensure_only(&[tools::Module::Helm])?;
         azurite::ensure()?;
         python::environment("statistics")?;
-        let units = of(Part::Unit);
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let tests = || side_by_side(&units, processors, &[("ORT_DYLIB_PATH", &library)]);
-        step("unit and property tests", tests)?;
+        together.extend(of(Part::Unit));
     }
     if wanted(Part::ControlPlane) {
         tools::ensure_only(&[tools::Module::Kubernetes, tools::Module::Etcd, tools::Module::AzureClients])?;
         tools::gateway_api::ensure()?;
-        // Each has a control plane of its own and waits for most of its time.
-        let all = of(Part::ControlPlane);
-        step("tests on a real API server", || side_by_side(&all, all.len(), &[]))?;
+        together.extend(of(Part::ControlPlane));
+        // Each of these has a control plane of its own, and waits for most of its time.
+        workers += processors;
+    }
+    if !together.is_empty() {
+        let tests = || side_by_side(&together, workers, &[("ORT_DYLIB_PATH", &library)]);
+        step("unit and property tests, tests on a real API server", tests)?;
     }
     if wanted(Part::Azure) {
         let tests = |environment: &[(&str, &Path)]| run(Part::Azure, environment);
@@ -130,8 +137,8 @@ fn side_by_side(
 ) -> anyhow::Result<()> {
     ensure!(!programs.is_empty(), "no test program belongs to this part");
     let mut waiting = programs.to_vec();
-    // By far the longest begins first, so that it does not run alone in the end.
-    waiting.sort_by_key(|program| program.name == "endpoint");
+    // The longest begin first, so that none runs alone in the end.
+    waiting.sort_by_key(|program| LONGEST.iter().rev().position(|name| *name == program.name));
     let (waiting, failure) = (Mutex::new(waiting), Mutex::new(None));
     let has_failed = || failure.lock().map_or(true, |failure| failure.is_some());
     let work = || {

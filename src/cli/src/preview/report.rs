@@ -249,6 +249,10 @@ fn write(step: &Step, stage: usize) -> Write {
             (place(kind, &export.namespace, &export.name), "it exports ids, addresses or keys".to_owned())
         }
         Step::WriteKeys(write) => (place("Secret", &write.namespace, &write.name), write.why.clone()),
+        Step::Record(record) => (
+            place("DecisionRecord", "", record.metadata.name.as_deref().unwrap_or_default()),
+            step.to_string(),
+        ),
     };
     let (differences, body) = match step {
         Step::ArmPut(put) => (put.differences.clone(), put.body.clone()),
@@ -256,7 +260,9 @@ fn write(step: &Step, stage: usize) -> Write {
         Step::Apply(apply) => (Vec::new(), apply.body.clone()),
         Step::Export(export) => (Vec::new(), json!({"keys": keys(&export.values)})),
         Step::WriteKeys(write) => (Vec::new(), json!({"keys": write.keys.keys().collect::<Vec<_>>()})),
-        Step::ArmDelete(_) | Step::Delete(_) | Step::Finalizer(_) => (Vec::new(), Value::Null),
+        Step::ArmDelete(_) | Step::Delete(_) | Step::Finalizer(_) | Step::Record(_) => {
+            (Vec::new(), Value::Null)
+        }
     };
     let body = simulate::without_null(&body);
     Write { stage, system, action, method, resource, why, differences, body }
@@ -272,6 +278,7 @@ fn kind_of(step: &Step) -> (System, Action, &'static str) {
         Step::Apply(_) => (System::Kubernetes, Action::Update, "apply"),
         Step::WriteKeys(write) if write.create => (System::Kubernetes, Action::Create, "create"),
         Step::Export(_) => (System::Kubernetes, Action::Create, "apply"),
+        Step::Record(_) => (System::Kubernetes, Action::Create, "create"),
         Step::WriteKeys(_) | Step::Finalizer(_) => (System::Kubernetes, Action::Update, "patch"),
         Step::Delete(_) => (System::Kubernetes, Action::Delete, "delete"),
     }

@@ -251,7 +251,7 @@ impl Run<'_> {
                 let exported = self.exported.get_or_insert_default();
                 exported.insert(export.name.clone(), export.digest.clone());
             }
-            Step::Apply(_) | Step::Delete(_) | Step::Finalizer(_) | Step::WriteKeys(_) => {}
+            Step::Apply(_) | Step::Delete(_) | Step::Finalizer(_) | Step::WriteKeys(_) | Step::Record(_) => {}
         }
     }
 }

@@ -211,7 +211,7 @@ fn moment(time: &Time) -> String {
 }
 
 /// The parts that are told, each with its value.
-fn parts(bundle: &Bundle) -> Vec<(&'static str, String)> {
+pub(super) fn parts(bundle: &Bundle) -> Vec<(&'static str, String)> {
     let parts = [
         ("model", Some(bundle.uri.clone())),
         ("digest", bundle.digest.clone()),
@@ -224,7 +224,7 @@ fn parts(bundle: &Bundle) -> Vec<(&'static str, String)> {
 }
 
 /// The parts that differ, in words.
-fn differences(former: &Bundle, now: &Bundle) -> Vec<String> {
+pub(super) fn differences(former: &Bundle, now: &Bundle) -> Vec<String> {
     let (before, after) = (parts(former), parts(now));
     let of = |parts: &[(&str, String)], name: &str| {
         parts

@@ -56,7 +56,7 @@ async fn vote(
     let me = whoami(&cluster).await?;
     let (stage, evidence) = subject(&report, decision)?;
     output::print(&report.render(style))?;
-    if !options.yes && !confirmed(decision, &stage)? {
+    if !options.yes && !confirmed(&format!("{decision:?} stage {stage} on this evidence"))? {
         output::progress("nothing was written");
         return Ok(Outcome::Unhealthy);
     }
@@ -91,21 +91,22 @@ fn subject(report: &Report, decision: Vote) -> Result<(String, String), Failure>
 }
 
 /// Whom the API server takes the user for: a vote must say it.
-async fn whoami(cluster: &Cluster) -> Result<UserInfo, Failure> {
+pub(super) async fn whoami(cluster: &Cluster) -> Result<UserInfo, Failure> {
     let reviews: Api<SelfSubjectReview> = Api::all(cluster.client.clone());
     let answer = cluster.ask(reviews.create(&PostParams::default(), &SelfSubjectReview::default())).await;
     let review = answer.map_err(|problem| Failure::Error(problem.message().to_owned()))?;
     Ok(review.status.and_then(|status| status.user_info).unwrap_or_default())
 }
 
-fn confirmed(decision: Vote, stage: &str) -> Result<bool, Failure> {
+/// Whether a person types yes.
+pub(super) fn confirmed(what: &str) -> Result<bool, Failure> {
     let input = std::io::stdin();
     if !input.is_terminal() {
         return Err(Failure::Usage(
             "nobody can be asked here: add --yes when you have looked at it".to_owned(),
         ));
     }
-    output::progress(&format!("{decision:?} stage {stage} on this evidence? Type yes:"));
+    output::progress(&format!("{what}? Type yes:"));
     let mut line = String::new();
     input.lock().read_line(&mut line).map_err(|error| Failure::Error(format!("failed to read: {error}")))?;
     Ok(line.trim() == "yes")

@@ -46,7 +46,7 @@ pub(super) async fn execute(
             (&delete.id, Verb::Delete, session.delete(&delete.id, &delete.query).await)
         }
         Step::Export(export) => return export_values(executor, (kind, decision), session, export).await,
-        Step::Apply(_) | Step::Delete(_) | Step::Finalizer(_) | Step::WriteKeys(_) => {
+        Step::Apply(_) | Step::Delete(_) | Step::Finalizer(_) | Step::WriteKeys(_) | Step::Record(_) => {
             return Ok(Done::Written);
         }
     };

@@ -1,7 +1,11 @@
 //! The world of a Model: its part in Azure, and what its promotions say of its stages.
+use std::time::Duration;
+
 use api::Model;
 use api::model::ModelStage;
 use jiff::Timestamp;
+use plan::Next;
+use plan::decision::{missing, pruned};
 use plan::model::{alone, is_alone, stages};
 use serde_json::{Value, json};
 
@@ -23,6 +27,15 @@ pub(crate) async fn decide(
     let Some(object) = context.store.object(Source::Primary(Primary::Model), name)? else { return Ok(None) };
     let (metadata, old_status) = (object.metadata.clone(), object.status.clone());
     let whole = azure::whole(kind, object)?;
+    let promotions = promotions_of(&context.store, &name.namespace, &name.name)?;
+    if metadata.deletion_timestamp.is_none() {
+        let steps = missing(&serde_json::from_value(whole.clone())?, &promotions);
+        if !steps.is_empty() {
+            // Nothing that was decided takes effect before the log says so.
+            let next = Next::After(Duration::ZERO);
+            return Ok(Some(Decision { steps, next, ..Decision::unplanned(metadata, old_status) }));
+        }
+    }
     let decision = if is_alone(&whole) {
         if metadata.deletion_timestamp.is_some() {
             return Ok(None);
@@ -34,11 +47,15 @@ pub(crate) async fn decide(
     };
     let Some(mut decision) = decision else { return Ok(None) };
     let old: Vec<ModelStage> = serde_json::from_value(old_status["stages"].clone()).unwrap_or_default();
-    let now = stages(&old, &promotions_of(&context.store, &name.namespace, &name.name)?);
+    let now = stages(&old, &promotions);
     // Endpoints and promotions go by the stages.
     decision.tells = now != old;
     if !now.is_empty() && decision.status != Value::Null {
         decision.status["stages"] = json!(now);
+    }
+    let log = serde_json::from_value(old_status["decisions"].clone()).ok().flatten();
+    if let Some(log) = pruned(log, &promotions).filter(|_| decision.status != Value::Null) {
+        decision.status["decisions"] = json!(log);
     }
     Ok(Some(decision))
 }

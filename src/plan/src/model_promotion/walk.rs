@@ -7,15 +7,14 @@ use api::meta::PROMOTION_ACTION_ANNOTATION;
 use api::model::ModelVersion;
 use api::model_promotion::{PromotionCheckOutcome, PromotionPhase, PromotionStage, StageStatus};
 use api::{ModelPromotionStatus, Reason};
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::World;
 use super::bundle::{bundle, evidence};
 use super::check::{self, Checked, checked};
 use super::endpoints::{Following, following};
 use super::freeze::frozen_until;
 use super::votes::{Tally, beyond_rules, tally, votes};
+use super::{World, second};
 use crate::endpoint::rollout::hold;
 use crate::step::{Event, EventType, Next, Step};
 
@@ -412,6 +411,6 @@ impl<'a> Walk<'a> {
     }
 
     fn now(&self) -> Time {
-        Time(Timestamp::from_second(self.world.now.as_second()).unwrap_or(self.world.now))
+        Time(second(self.world.now))
     }
 }

@@ -4,6 +4,7 @@
 mod checks;
 mod ends;
 mod freezes;
+mod log;
 mod stages;
 mod support;
 mod votes;

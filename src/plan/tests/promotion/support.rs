@@ -3,9 +3,10 @@ use std::collections::BTreeMap;
 
 use api::meta::ConditionType;
 use api::model_promotion::{PromotionPhase, StageStatus};
-use api::{Approval, Endpoint, Model, ModelPromotion, ModelPromotionStatus, Reason};
+use api::{Approval, DecisionRecord, Endpoint, Model, ModelPromotion, ModelPromotionStatus, Reason};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
+use plan::decision::{Anchor, advanced, audit, missing, pruned};
 use plan::model::stages;
 use plan::model_promotion::{World, plan, plan_approval};
 use plan::{Event, Next, Observed, Step};
@@ -21,6 +22,8 @@ pub(crate) struct Scene {
     pub(crate) jobs: BTreeMap<String, Observed>,
     pub(crate) pods: Vec<Pod>,
     pub(crate) events: Vec<Event>,
+    /// The log of decisions.
+    pub(crate) records: Vec<DecisionRecord>,
 }
 
 /// A Model with the versions 1 to 3.
@@ -29,7 +32,7 @@ pub(crate) fn scene() -> Scene {
     let versions: Vec<Value> = (1..=3).map(version).collect();
     let model = json!({
         "apiVersion": "mlops-operator.dev/v1alpha1", "kind": "Model",
-        "metadata": {"name": "churn", "namespace": "team"}, "spec": {"versions": versions},
+        "metadata": {"name": "churn", "namespace": "team", "uid": "uid-of-churn"}, "spec": {"versions": versions},
     });
     Scene {
         now: "2026-03-01T08:00:00Z".parse().unwrap(),
@@ -40,6 +43,7 @@ pub(crate) fn scene() -> Scene {
         jobs: BTreeMap::new(),
         pods: Vec::new(),
         events: Vec::new(),
+        records: Vec::new(),
     }
 }
 
@@ -204,8 +208,25 @@ impl Scene {
     pub(crate) fn look_at_model(&mut self) {
         let promotions: Vec<ModelPromotion> = self.promotions.values().cloned().collect();
         let Some(model) = &mut self.model else { return };
+        for step in missing(model, &promotions) {
+            let Step::Record(record) = step else { unreachable!("{step}") };
+            let status = model.status.get_or_insert_default();
+            status.decisions = Some(advanced(status.decisions.take(), &record.spec));
+            self.records.push(*record);
+        }
+        assert_eq!(missing(model, &promotions), [], "what is in the log is not added again");
         let status = model.status.get_or_insert_default();
         status.stages = stages(&status.stages, &promotions);
+        status.decisions = pruned(status.decisions.take(), &promotions);
+    }
+
+    /// What an audit says of the log, held against the Model's status.
+    pub(crate) fn audit(&self, records: &[DecisionRecord]) -> Vec<String> {
+        let log =
+            self.model.as_ref().and_then(|it| it.status.as_ref()?.decisions.clone()).unwrap_or_default();
+        let anchor = Anchor { count: log.count, head: log.head };
+        let anchors = BTreeMap::from([("uid-of-churn".to_owned(), vec![anchor])]);
+        audit(records, &anchors).into_iter().flat_map(|it| it.problems).collect()
     }
 
     /// Looks at everything until nothing changes.
@@ -218,6 +239,7 @@ impl Scene {
             }
             self.look_at_model();
             if before == (self.promotions.clone(), self.model.clone()) {
+                assert_eq!(self.audit(&self.records), [""; 0]);
                 return;
             }
         }
