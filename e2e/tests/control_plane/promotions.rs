@@ -1,5 +1,7 @@
 //! Promotions on a real API server: who may vote, which votes count, and Endpoints that follow a stage.
 use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 use api::DecisionRecord;
@@ -10,6 +12,7 @@ use e2e::{Context, Mode, Operator, until};
 use kube::Client;
 use plan::decision::{Anchor, audit};
 use serde_json::{Value, json};
+use xtask::tools::{self, Module};
 
 /// A Model that is known to this cluster alone, with the versions 1 to 3.
 async fn model(context: &Context) -> anyhow::Result<()> {
@@ -273,6 +276,8 @@ pub(crate) async fn endpoints_follow_a_stage_and_a_failure_takes_it_back(
     rita.makes(&promotions, &manifest("ModelPromotion", "churn-v3", &promotion(&rita, "3", &stages))).await?;
     let _operator = Operator::start(context.options()?)?;
     let seen = evidence(context, "churn-v3").await?;
+    let suspended = context.get(&context.own("modelpromotions", "churn-v3")).await?.unwrap_or_default();
+    let first = context.get(&context.own("modelpromotions", "churn-v1")).await?.unwrap_or_default();
     context.stand_in.set(Mode::Late);
     let made = manifest("Approval", "churn-v3", &vote(&paul, &seen, "Approve", "churn-v3"));
     paul.makes(&context.own("approvals", ""), &made).await?;
@@ -281,7 +286,21 @@ pub(crate) async fn endpoints_follow_a_stage_and_a_failure_takes_it_back(
     let said = message(&failed, "Ready");
     ensure!(said.starts_with("stage production went back to version 2: Endpoint churn: "), "{said}");
     ensure!(conditions(&failed).contains(&"Stalled=True/StageFailed".to_owned()), "{failed}");
+    let waiting = context.get(&context.endpoint("churn-staging")).await?.unwrap_or_default();
+    let unseen = json!({"kind": "Model", "metadata": {"generation": 2}, "status": {"observedGeneration": 1}});
+    let objects = [suspended, failed, first, waiting, unseen];
+    let expected = ["Suspended", "Degraded", "Healthy", "Healthy", "Progressing"];
+    is_seen_by_argo_cd(&objects, &expected)?;
     context.stand_in.set(Mode::Ready);
+    version_2_is_back(context).await?;
+    let events = context.events().await?;
+    for reason in ["Releasing", "Soaking", "ApprovalRequired", "Succeeded", "StageFailed"] {
+        ensure!(events.iter().any(|event| event.contains(&format!("\"{reason}\""))), "{reason}: {events:?}");
+    }
+    is_on_record(context, &paul).await
+}
+
+async fn version_2_is_back(context: &Context) -> anyhow::Result<()> {
     until("version 2 in production", CONVERGES, async || {
         let endpoint = context.get(&context.endpoint("churn")).await?.unwrap_or_default();
         let source = endpoint["status"]["resolvedModel"]["source"].clone();
@@ -290,12 +309,23 @@ pub(crate) async fn endpoints_follow_a_stage_and_a_failure_takes_it_back(
         let fits = ready && source == "models/churn/versions/2" && runs == "2";
         Ok(if fits { Ok(()) } else { Err(format!("{source} {runs} {:?}", conditions(&endpoint))) })
     })
-    .await?;
-    let events = context.events().await?;
-    for reason in ["Releasing", "Soaking", "ApprovalRequired", "Succeeded", "StageFailed"] {
-        ensure!(events.iter().any(|event| event.contains(&format!("\"{reason}\""))), "{reason}: {events:?}");
-    }
-    is_on_record(context, &paul).await
+    .await
+}
+
+/// What the health script makes of objects, in the Lua that Argo CD runs it in.
+fn is_seen_by_argo_cd(objects: &[Value], expected: &[&str]) -> anyhow::Result<()> {
+    let tools = tools::ensure_only(&[Module::ArgoHealth])?;
+    let mut command = Command::new(tools.argo_health());
+    command.arg(xtask::cache::repository().join("config/argocd/health.lua"));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    child.stdin.take().context("no input")?.write_all(&serde_json::to_vec(objects)?)?;
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "{}", output.status);
+    let found: Vec<Value> = serde_json::from_slice(&output.stdout)?;
+    let statuses: Vec<&str> = found.iter().filter_map(|it| it["status"].as_str()).collect();
+    ensure!(statuses == expected, "{found:?}");
+    ensure!(found.iter().all(|it| it["message"].as_str().is_some_and(|it| !it.is_empty())), "{found:?}");
+    Ok(())
 }
 
 /// Every decision about the three versions is on record once, whatever was killed meanwhile, and nobody takes one back.

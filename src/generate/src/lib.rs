@@ -103,7 +103,25 @@ fn outputs(root: &Path) -> anyhow::Result<Vec<Output>> {
     outputs.extend(chart::outputs(&kinds, &samples)?);
     outputs.extend(chart::copies(root)?);
     outputs.extend(samples);
+    outputs.push(argo_cd(root)?);
     Ok(outputs)
+}
+
+/// What Argo CD must be told, as a part of its ConfigMap: how it finds out the health of every kind.
+fn argo_cd(root: &Path) -> anyhow::Result<Output> {
+    let script = root.join("config/argocd/health.lua");
+    let script =
+        std::fs::read_to_string(&script).with_context(|| format!("failed to read {}", script.display()))?;
+    let text = format!(
+        "# Made by `cargo xtask gen` from health.lua. Merge it into Argo CD's own ConfigMap, in its namespace. Where\n\
+         # resource.customizations is set already, add the entry to it; else:\n\
+         #   kubectl -n argocd patch configmap argocd-cm --patch-file config/argocd/argocd-cm.yaml\n\
+         apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: argocd-cm\ndata:\n  resource.customizations: |\n    \
+         {}/*:\n      health.lua: |\n{}",
+        api::GROUP,
+        indented(&script, 8)
+    );
+    Ok(Output::new("config/argocd/argocd-cm.yaml", text))
 }
 
 /// The paths that differ from what would be written, or that nothing would write.

@@ -68,7 +68,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         together.extend(of(Part::Unit));
     }
     if wanted(Part::ControlPlane) {
-        tools::ensure_only(&[tools::Module::Kubernetes, tools::Module::Etcd, tools::Module::AzureClients])?;
+        use tools::Module::{ArgoHealth, AzureClients, Etcd, Kubernetes};
+        tools::ensure_only(&[Kubernetes, Etcd, AzureClients, ArgoHealth])?;
         tools::gateway_api::ensure()?;
         together.extend(of(Part::ControlPlane));
         // Each of these has a control plane of its own, and waits for most of its time.

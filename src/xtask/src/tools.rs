@@ -26,6 +26,8 @@ pub enum Module {
     CoreDns,
     /// The programs that judge what is said to and by Azure.
     AzureClients,
+    /// What runs health scripts as Argo CD does.
+    ArgoHealth,
 }
 
 /// The folders with the built programs.
@@ -36,6 +38,7 @@ pub struct Tools {
     helm: PathBuf,
     coredns: PathBuf,
     azure: PathBuf,
+    argo: PathBuf,
 }
 
 /// Builds what is missing of every module; instant when all are there.
@@ -57,6 +60,7 @@ pub fn ensure_only(modules: &[Module]) -> anyhow::Result<Tools> {
         helm: build.folder(Module::Helm)?,
         coredns: build.folder(Module::CoreDns)?,
         azure: build.folder(Module::AzureClients)?,
+        argo: build.folder(Module::ArgoHealth)?,
     })
 }
 
@@ -116,6 +120,11 @@ impl Tools {
         self.azure.join("bodies")
     }
 
+    /// A program that runs a health script on objects.
+    pub fn argo_health(&self) -> PathBuf {
+        self.argo.join("argo-health")
+    }
+
     /// The official Go fake server, as a program that clients in any language can talk to.
     pub fn azure_fake(&self) -> PathBuf {
         self.azure.join("fake")
@@ -130,6 +139,7 @@ impl Module {
             Self::Helm => "helm",
             Self::CoreDns => "coredns",
             Self::AzureClients => "azure-clients",
+            Self::ArgoHealth => "argo-health",
         }
     }
 
@@ -151,6 +161,7 @@ impl Module {
             Self::Helm => (&["helm.sh/helm/v4/cmd/helm"], "helm"),
             Self::CoreDns => (&["."], "coredns"),
             Self::AzureClients => (&["./bodies", "./client", "./fake"], ""),
+            Self::ArgoHealth => (&["."], "argo-health"),
         }
     }
 
@@ -174,7 +185,7 @@ impl Module {
     fn usual_time(self) -> &'static str {
         match self {
             Self::Kubernetes => "11 minutes",
-            Self::Etcd | Self::AzureClients => "1 minute",
+            Self::Etcd | Self::AzureClients | Self::ArgoHealth => "1 minute",
             Self::Helm => "4 minutes",
             Self::CoreDns => "2 minutes",
         }
@@ -183,6 +194,7 @@ impl Module {
     fn source(self) -> PathBuf {
         match self {
             Self::AzureClients => cache::repository().join("e2e/azure/go"),
+            Self::ArgoHealth => cache::repository().join("e2e/argocd"),
             _ => cache::repository().join("src/xtask/tools").join(self.name()),
         }
     }
