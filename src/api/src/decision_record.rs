@@ -20,7 +20,6 @@ use crate::model_promotion::{CountedVote, PromotionCheckOutcome};
     kind = "DecisionRecord",
     plural = "decisionrecords",
     shortname = "decision",
-    category = "mlops",
     namespaced,
     derive = "PartialEq",
     doc = "One entry of the log of what was decided about a Model: who decided, on which evidence, and why.",
@@ -44,12 +43,13 @@ pub struct DecisionRecordSpec {
     #[schemars(length(min = 1, max = 64))]
     pub chain: String,
     /// The place in the log, from 1.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_i64))]
     pub number: i64,
     /// The digest of the entry before; of the first one, 64 zeros.
     #[schemars(length(max = 71), regex(pattern = r"^sha256:[a-f0-9]{64}$"))]
     pub previous: String,
     /// When it was decided.
+    #[schemars(extend("maxLength" = 40))]
     pub at: Time,
     /// What was decided.
     pub decision: Decision,
