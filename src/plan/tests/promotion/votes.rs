@@ -58,7 +58,7 @@ fn a_vote_holds_for_the_evidence_that_was_seen_and_no_other() {
     // The stage got another version meanwhile: it would be another plan.
     let model = scene.model.as_mut().unwrap();
     let stage = json!({"name": "production", "version": "3", "promotion": "another", "since": "2026-03-01T08:00:00Z"});
-    model.status = serde_json::from_value(json!({"stages": [stage]})).unwrap();
+    model.status.get_or_insert_default().stages = vec![serde_json::from_value(stage).unwrap()];
     scene.look("churn-v1");
     let now = scene.stage("churn-v1", "production").evidence.unwrap();
     assert_ne!(now, seen);
