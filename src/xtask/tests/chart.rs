@@ -223,12 +223,12 @@ fn both_charts_carry_the_same_definitions() {
     let definitions = render("mlops-operator-crds", &json!({}), &[]).unwrap();
     let definitions: Vec<Value> = serde_saphyr::from_multiple(&definitions).unwrap();
     let own = of_kind(&operator, "CustomResourceDefinition");
-    assert_eq!(own.len(), 9);
+    assert_eq!(own.len(), 10);
     let definitions_of = of_kind(&definitions, "CustomResourceDefinition");
     assert_eq!(own, definitions_of);
     for kind in ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"] {
         let policies = of_kind(&operator, kind);
-        assert!(policies.len() == 3 && policies == of_kind(&definitions, kind), "{policies:?}");
+        assert!(policies.len() == 4 && policies == of_kind(&definitions, kind), "{policies:?}");
     }
     for definition in definitions_of {
         assert_eq!(definition["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
