@@ -2,9 +2,10 @@
 use std::fmt::Debug;
 
 use api::azure::AzureStatus;
-use kube::api::{ApiResource, ListParams};
+use kube::api::{ApiResource, ListParams, PostParams};
 use kube::core::{GroupVersionKind, Object};
 use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -157,6 +158,25 @@ where
         Some(namespace) => Api::namespaced(cluster.client.clone(), namespace),
         None => Api::all(cluster.client.clone()),
     }
+}
+
+/// Writes a new object. What admission says against it is told as it is.
+pub(crate) async fn create<K>(cluster: &Cluster, kind: Kind, object: &K) -> Result<(), Failure>
+where
+    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+    K: Clone + Debug + DeserializeOwned + Serialize,
+{
+    let api = scoped::<K>(cluster, Some(&cluster.namespace));
+    let made = cluster.ask(api.create(&PostParams::default(), object)).await;
+    made.map(drop).map_err(|problem| {
+        Failure::Error(match problem {
+            Problem::Forbidden(message) | Problem::Other(message) => message,
+            Problem::NotFound(_) => format!(
+                "the cluster does not know {}s: install the chart mlops-operator, then run `kubectl mlops check`",
+                kind.name()
+            ),
+        })
+    })
 }
 
 fn refused(kind: Kind, problem: &Problem) -> Failure {

@@ -5,13 +5,12 @@ use api::model_promotion::{ModelPromotionSpec, PromotedModel, PromotionStage};
 use api::{Model, ModelPromotion};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube::api::PostParams;
 use plan::model_promotion::bundle;
 
 use super::report::{differences, parts};
 use super::vote::{confirmed, whoami};
 use crate::arguments::{Global, PromoteOptions};
-use crate::connect::{self, Cluster, Problem};
+use crate::connect;
 use crate::failure::{Failure, Outcome};
 use crate::objects::{self, Kind};
 use crate::output::{self, Style, one_line};
@@ -46,7 +45,7 @@ pub(crate) async fn promote(
         stages: way.spec.stages,
         supersession: way.spec.supersession,
     };
-    write(&cluster, &name, spec).await?;
+    objects::create(&cluster, Kind::ModelPromotion, &ModelPromotion::new(&name, spec)).await?;
     output::print(&format!(
         "ModelPromotion {name} is written: kubectl mlops promotion {name} shows how it goes\n"
     ))?;
@@ -125,19 +124,6 @@ fn named(model: &str, version: &str, now: Timestamp) -> String {
     let model = plain(model);
     let model = model.get(..model.len().min(63_usize.saturating_sub(end.len()))).unwrap_or_default();
     format!("{}{end}", model.trim_end_matches('-'))
-}
-
-async fn write(cluster: &Cluster, name: &str, spec: ModelPromotionSpec) -> Result<(), Failure> {
-    let promotions = objects::scoped::<ModelPromotion>(cluster, Some(&cluster.namespace));
-    let made = cluster.ask(promotions.create(&PostParams::default(), &ModelPromotion::new(name, spec))).await;
-    made.map(drop).map_err(|problem| {
-        Failure::Error(match problem {
-            Problem::Forbidden(message) | Problem::Other(message) => message,
-            Problem::NotFound(_) => {
-                "the cluster does not know ModelPromotions: install the chart mlops-operator, then run `kubectl mlops check`".to_owned()
-            }
-        })
-    })
 }
 
 #[cfg(test)]

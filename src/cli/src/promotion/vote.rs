@@ -11,9 +11,9 @@ use kube::api::PostParams;
 use super::look;
 use super::report::Report;
 use crate::arguments::{Global, SkipOptions, VoteOptions};
-use crate::connect::{self, Cluster, Problem};
+use crate::connect::{self, Cluster};
 use crate::failure::{Failure, Outcome};
-use crate::objects;
+use crate::objects::{self, Kind};
 use crate::output::{self, Style};
 
 /// Votes for a stage.
@@ -117,14 +117,6 @@ async fn written(cluster: &Cluster, spec: ApprovalSpec) -> Result<String, Failur
     let moment = Timestamp::now().as_millisecond();
     let mut name = format!("{}-{}-{moment}", spec.promotion, spec.stage);
     name.drain(..name.len().saturating_sub(253));
-    let approvals = objects::scoped::<Approval>(cluster, Some(&cluster.namespace));
-    let made = cluster.ask(approvals.create(&PostParams::default(), &Approval::new(&name, spec))).await;
-    made.map(|_| name).map_err(|problem| {
-        Failure::Error(match problem {
-            Problem::Forbidden(message) | Problem::Other(message) => message,
-            Problem::NotFound(_) => {
-                "the cluster does not know Approvals: install the chart mlops-operator, then run `kubectl mlops check`".to_owned()
-            }
-        })
-    })
+    objects::create(cluster, Kind::Approval, &Approval::new(&name, spec)).await?;
+    Ok(name)
 }
